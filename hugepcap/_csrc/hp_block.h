@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The walk of one TPACKET_V3 block, all inline: block -> cursor -> frames.
+ *
+ * The block is memory shared with the kernel, so every offset is read once and
+ * checked against the block before it is used; a block that lies ends the walk
+ * with -EBADMSG and is never read outside its own bytes.
+ * Layout: struct tpacket_block_desc and tpacket3_hdr in <linux/if_packet.h>.
+ */
+#ifndef HP_BLOCK_H
+#define HP_BLOCK_H
+
+#include <errno.h>
+#include <linux/if_packet.h>
+#include <stdint.h>
+#include <string.h>
+
+#define HP_LIKELY(x) __builtin_expect(!!(x), 1)
+#define HP_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define HP_READ_ONCE(x) (*(const volatile __typeof__(x) *)&(x))
+
+/* Where the kernel puts the sockaddr_ll of a frame, and where that one ends. */
+#define HP_SLL_OFFSET TPACKET_ALIGN(sizeof(struct tpacket3_hdr))
+#define HP_FRAME_HDRLEN TPACKET3_HDRLEN
+
+/* One packet as every reader sees it. `data` points into the block. */
+struct hp_frame {
+	uint8_t *data;
+	uint32_t caplen;	/* bytes at data */
+	uint32_t len;		/* bytes on the wire */
+	int64_t sec;
+	uint32_t nsec;
+	uint32_t status;	/* TP_STATUS_* */
+	const struct tpacket3_hdr *hdr;	/* NULL when the frame came from libpcap */
+};
+
+/* What remains to be walked of one block. */
+struct hp_cursor {
+	uint8_t *block;
+	uint32_t block_bytes;
+	uint32_t offset;	/* of the next frame, from the block's start */
+	uint32_t left;		/* frames not yet walked */
+};
+
+/* Opens a block that the kernel has handed over. 0, or -EBADMSG. */
+static inline int hp_cursor_open(struct hp_cursor *cur, uint8_t *block, uint32_t block_bytes)
+{
+	const struct tpacket_block_desc *desc = (const struct tpacket_block_desc *)block;
+	uint32_t nr = HP_READ_ONCE(desc->hdr.bh1.num_pkts);
+	uint32_t first = HP_READ_ONCE(desc->hdr.bh1.offset_to_first_pkt);
+
+	cur->block = block;
+	cur->block_bytes = block_bytes;
+	cur->offset = first;
+	cur->left = 0;
+	if (nr == 0)
+		return 0;
+	if (nr > block_bytes / HP_FRAME_HDRLEN || first < sizeof(*desc) ||
+	    first > block_bytes - HP_FRAME_HDRLEN || first % 8 != 0)
+		return -EBADMSG;
+	cur->left = nr;
+	return 0;
+}
+
+/* Walks one frame; call only while left > 0. 0, or -EBADMSG and the walk is over. */
+static inline int hp_cursor_next(struct hp_cursor *cur, struct hp_frame *frame)
+{
+	uint32_t room = cur->block_bytes - cur->offset;
+	struct tpacket3_hdr *hdr = (struct tpacket3_hdr *)(cur->block + cur->offset);
+	uint32_t next = HP_READ_ONCE(hdr->tp_next_offset);
+	uint32_t mac = HP_READ_ONCE(hdr->tp_mac);
+	uint32_t caplen = HP_READ_ONCE(hdr->tp_snaplen);
+
+	if (HP_UNLIKELY(mac < HP_FRAME_HDRLEN || mac > room || caplen > room - mac))
+		goto lied;
+	if (HP_LIKELY(--cur->left > 0)) {
+		/* Frames are 8-aligned by the kernel (prb_fill_curr_block); the last one's next is 0. */
+		if (HP_UNLIKELY(next < HP_FRAME_HDRLEN || next % 8 != 0 || next > room ||
+				room - next < HP_FRAME_HDRLEN))
+			goto lied;
+		cur->offset += next;
+		__builtin_prefetch(cur->block + cur->offset);
+		__builtin_prefetch(cur->block + cur->offset + 64);
+	}
+	frame->hdr = hdr;
+	frame->data = (uint8_t *)hdr + mac;
+	frame->caplen = caplen;
+	frame->len = hdr->tp_len;
+	frame->sec = hdr->tp_sec;
+	frame->nsec = hdr->tp_nsec;
+	frame->status = hdr->tp_status;
+	return 0;
+lied:
+	cur->left = 0;
+	return -EBADMSG;
+}
+
+static inline const struct sockaddr_ll *hp_frame_sll(const struct hp_frame *frame)
+{
+	return (const struct sockaddr_ll *)((const uint8_t *)frame->hdr + HP_SLL_OFFSET);
+}
+
+#endif

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Where packets come from: the ring, or libpcap behind `pull`. Every way of reading
+ * is written once over hp_source_next(), which never blocks and never needs the GIL.
+ */
+#ifndef HP_SOURCE_H
+#define HP_SOURCE_H
+
+#include <arpa/inet.h>
+#include <linux/filter.h>
+#include <linux/if_ether.h>
+
+#include "hp_block.h"
+#include "hp_ring.h"
+#include "hp_sock.h"
+
+#define HP_NONE 0	/* nothing there now: wait */
+#define HP_FRAME 1
+#define HP_EOF 2
+
+/* Matches libpcap's direction values. */
+#define HP_DIR_IN 1
+#define HP_DIR_OUT 2
+
+/* A filter that runs here: bpf_filter(3PCAP) and its program. Immutable once a source has it. */
+struct hp_filter {
+	const struct sock_filter *insns;
+	unsigned int (*run)(const void *insns, const uint8_t *data, unsigned int len, unsigned int caplen);
+	int tests_vlan;
+};
+
+struct hp_source {
+	struct hp_cursor cur;
+	struct hp_ring *ring;		/* NULL: frames come from pull */
+	int (*pull)(void *ctx, struct hp_frame *frame);
+	void *ctx;
+
+	uint32_t index;			/* of the block under cur */
+	int held;			/* whether there is one */
+	int broken;			/* breakloop() was called; atomic */
+
+	/* what has to be done to a frame before Python sees it */
+	enum hp_link link;
+	uint32_t snaplen;
+	int direction;			/* 0: both */
+	int loopback;			/* its packets come twice: those going out are not wanted */
+	const struct hp_filter *filter;	/* atomic; NULL: the kernel's does all */
+	uint64_t filter_until;		/* blocks up to this count may hold packets of an older filter */
+	int plain;			/* nothing of the above applies */
+};
+
+/* Call after any of the fields above changed. */
+static inline void hp_source_settle(struct hp_source *src)
+{
+	src->plain = src->link <= HP_LINK_RAW && !src->direction && !src->loopback && !src->filter;
+}
+
+static inline int hp_frame_tagged(const struct hp_frame *frame)
+{
+	return (frame->status & TP_STATUS_VLAN_VALID) != 0;
+}
+
+static inline uint16_t hp_frame_tpid(const struct hp_frame *frame)
+{
+	return frame->status & TP_STATUS_VLAN_TPID_VALID ? frame->hdr->hv1.tp_vlan_tpid : ETH_P_8021Q;
+}
+
+/* The slow path of hp_source_next(), in hp_source.c: 1 keep, 0 not wanted, -EBADMSG. */
+int hp_frame_finish(const struct hp_source *src, struct hp_frame *frame);
+
+static inline void hp_source_release(struct hp_source *src)
+{
+	if (src->held)
+		hp_ring_release(src->ring, src->index);
+	src->held = 0;
+}
+
+/* Takes the next block of the ring: HP_FRAME (it has frames), HP_NONE or -EBADMSG. */
+static inline int hp_source_advance(struct hp_source *src)
+{
+	int rc;
+
+	do {
+		hp_source_release(src);
+		if (!hp_ring_peek(src->ring, &src->index))
+			return HP_NONE;
+		src->held = 1;
+		rc = hp_cursor_open(&src->cur, (uint8_t *)hp_ring_desc(src->ring, src->index),
+				    src->ring->geo.block_bytes);
+		if (HP_UNLIKELY(rc < 0))
+			return rc;
+	} while (src->cur.left == 0);
+	return HP_FRAME;
+}
+
+/* The next packet of the block under the cursor: HP_FRAME, HP_NONE (it has no more) or -EBADMSG. */
+static inline int hp_source_next_here(struct hp_source *src, struct hp_frame *frame)
+{
+	while (HP_LIKELY(src->cur.left != 0)) {
+		int rc = hp_cursor_next(&src->cur, frame);
+
+		if (HP_UNLIKELY(rc < 0))
+			return rc;
+		if (HP_LIKELY(src->plain && !hp_frame_tagged(frame)))
+			return HP_FRAME;
+		rc = hp_frame_finish(src, frame);
+		if (HP_UNLIKELY(rc < 0))
+			src->cur.left = 0;
+		if (rc != 0)
+			return rc;
+	}
+	return HP_NONE;
+}
+
+/*
+ * The next packet: HP_FRAME, HP_NONE, HP_EOF, or -errno (-EBADMSG: the ring's contents
+ * cannot be right; the rest of that block is given up). `frame` is good until the next call.
+ */
+static inline int hp_source_next(struct hp_source *src, struct hp_frame *frame)
+{
+	int rc;
+
+	if (HP_UNLIKELY(!src->ring))
+		return src->pull(src->ctx, frame);
+	do {
+		rc = hp_source_next_here(src, frame);
+		if (HP_LIKELY(rc != HP_NONE))
+			return rc;
+		rc = hp_source_advance(src);
+	} while (rc == HP_FRAME);
+	return rc;
+}
+
+/* Gives a block back as soon as it is walked, so that poll(2) tells the truth; call when done with a frame. */
+static inline void hp_source_settle_block(struct hp_source *src)
+{
+	if (src->cur.left == 0)
+		hp_source_release(src);
+}
+
+#endif

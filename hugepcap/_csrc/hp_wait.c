@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "hp_wait.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+int64_t hp_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int hp_wake_open(void)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	return fd < 0 ? -errno : fd;
+}
+
+void hp_wake(int wake_fd)
+{
+	uint64_t one = 1;
+
+	(void)!write(wake_fd, &one, sizeof(one));	/* EAGAIN: it is awake already */
+}
+
+void hp_wake_drain(int wake_fd)
+{
+	uint64_t count;
+
+	(void)!read(wake_fd, &count, sizeof(count));	/* EAGAIN: there was nothing */
+}
+
+int hp_wait(int fd, int wake_fd, int timeout_ms)
+{
+	struct pollfd set[2] = {
+		{ .fd = fd, .events = POLLIN },
+		{ .fd = wake_fd, .events = POLLIN },
+	};
+	int seen = 0;
+
+	if (poll(set, 2, timeout_ms) < 0)
+		return errno == EINTR ? HP_WAIT_SIGNAL : HP_WAIT_ERROR;
+	if (set[0].revents & POLLIN)
+		seen |= HP_WAIT_READY;
+	if (set[0].revents & (POLLERR | POLLHUP | POLLNVAL))
+		seen |= HP_WAIT_ERROR;
+	if (set[1].revents)
+		seen |= HP_WAIT_WOKEN;
+	return seen;
+}

@@ -1,0 +1,509 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""libpcap, and nothing else: filters, savefiles, device lists, and the engine for odd devices."""
+
+import errno
+import os
+import stat
+
+from cpython.bytes cimport PyBytes_AS_STRING
+from cpython.number cimport PyNumber_Index
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.errno cimport errno as c_errno
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdio cimport fclose, ferror, fflush, fopen, ftell
+from posix.stdio cimport fileno
+
+from ._packet cimport Pkthdr
+
+from .errors import BPFError, PcapCorruptError, PcapError, from_errno
+
+cdef extern from *:
+    """
+    #include <stdio.h>
+    #include <linux/filter.h>
+    #include <pcap/pcap.h>
+    static unsigned int hp_run_filter(const void *insns, const uint8_t *data, unsigned int len, unsigned int caplen)
+    {
+        return bpf_filter((const struct bpf_insn *)insns, data, len, caplen);
+    }
+    /* libpcap's instruction and the kernel's are the same bytes; hp_bpf.h relies on it. */
+    _Static_assert(sizeof(struct bpf_insn) == sizeof(struct sock_filter), "bpf_insn is not sock_filter");
+    static FILE *hp_stdin(void) { return stdin; }
+    static FILE *hp_stdout(void) { return stdout; }
+    """
+    unsigned int hp_run_filter(const void *, const uint8_t *, unsigned int, unsigned int) nogil
+    FILE *hp_stdin()
+    FILE *hp_stdout()
+
+
+cdef extern from "hp_bpf.h" nogil:
+    int hp_bpf_tests_vlan(const sock_filter *, unsigned int)
+
+
+MAXIMUM_SNAPLEN = 262144    # libpcap's own limit; anything else outside 1..this means "all of it"
+
+NANOSECOND_MAGICS = (b"\x4d\x3c\xb2\xa1", b"\xa1\xb2\x3c\x4d")
+PCAPNG_MAGIC = b"\x0a\x0d\x0d\x0a"
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+cdef str text_of(const char *text):
+    return (<bytes>text).decode("utf-8", "replace")
+
+
+def lib_version() -> str:
+    """libpcap's own version line."""
+    return text_of(pcap_lib_version())
+
+
+# ---- devices ----
+
+def findalldevs() -> list:
+    """The names of the devices that can be captured on, the likeliest first, as libpcap orders them.
+
+    Raises PcapError when there is none or the list cannot be had. Source: pcap_findalldevs(3PCAP).
+    """
+    names = [name for name, _, _ in devices()]
+    if not names:
+        raise PcapError("findalldevs: no device to capture on; it takes root or CAP_NET_RAW")
+    return names
+
+
+def devices() -> list:
+    """(name, description, flags) of each device; flags are PCAP_IF_*. Source: pcap_findalldevs(3PCAP)."""
+    cdef pcap_if_t *first = NULL
+    cdef pcap_if_t *each
+    cdef char reason[PCAP_ERRBUF_SIZE]
+    if pcap_findalldevs(&first, reason) != 0:
+        raise PcapError(f"findalldevs: {text_of(reason)}")
+    found = []
+    each = first
+    while each != NULL:
+        found.append((text_of(each.name), text_of(each.description) if each.description else "", each.flags))
+        each = each.next
+    pcap_freealldevs(first)
+    return found
+
+
+def lookupdev() -> str:
+    """The device that libpcap would choose: the first of the list, unless that is a loopback one.
+
+    Raises PcapError when there is none. Source: pcap_lookupdev(3PCAP).
+    """
+    found = devices()
+    if not found or found[0][2] & PCAP_IF_LOOPBACK:
+        raise PcapError("lookupdev: no suitable device found; findalldevs() lists what there is")
+    return found[0][0]
+
+
+cpdef tuple lookupnet(str device):
+    """(network, mask) of a device as integers in network order; (0, 0) where it has no IPv4 address."""
+    cdef bpf_u_int32 net = 0
+    cdef bpf_u_int32 mask = 0
+    cdef char reason[PCAP_ERRBUF_SIZE]
+    cdef bytes name = os.fsencode(device)
+    if pcap_lookupnet(name, &net, &mask, reason) != 0:
+        return 0, 0
+    return net, mask
+
+
+def tstamp_type_of(kind) -> int:
+    """The number of a time stamp type given by libpcap's name ("host", "adapter" ...) or number."""
+    if not isinstance(kind, str):
+        return kind
+    value = pcap_tstamp_type_name_to_val(kind.encode())
+    if value < 0:
+        raise PcapError(f"set_tstamp_type: {kind!r} is none of host, host_lowprec, host_hiprec, adapter, "
+                        "adapter_unsynced")
+    return value
+
+
+def tstamp_types(str device) -> list:
+    """The time stamp types a device offers, as libpcap's numbers; [0] (host) where it offers no choice."""
+    cdef char reason[PCAP_ERRBUF_SIZE]
+    cdef int *types = NULL
+    cdef bytes name = os.fsencode(device)
+    cdef pcap_t *handle = pcap_create(name, reason)
+    if handle == NULL:
+        raise PcapError(f"create {device}: {text_of(reason)}")
+    nr = pcap_list_tstamp_types(handle, &types)
+    found = [types[i] for i in range(nr)] if nr > 0 else [0]
+    pcap_free_tstamp_types(types)
+    pcap_close(handle)
+    return found
+
+
+# ---- filters ----
+
+cdef class BPFProgram:
+    """A compiled filter: ``BPFProgram(filter, linktype=DLT_EN10MB)``.
+
+    Raises BPFError when the filter does not compile. Source: pcap_compile(3PCAP), pcapy's BPFProgram.
+    """
+
+    def __cinit__(self, *args, **kwargs):
+        self.code.bf_insns = NULL
+
+    def __init__(self, filter, linktype=1, /):
+        if not isinstance(filter, str):
+            raise TypeError(f"BPFProgram() argument 1 must be str, not {type(filter).__name__}")
+        try:
+            program_compile(self, filter, PyNumber_Index(linktype), 1 << 16, 0, 0)
+        except PcapError as error:
+            raise BPFError(f"Couldn't compile BPF program: {error}") from None
+
+    def __dealloc__(self):
+        pcap_freecode(&self.code)
+
+    def __len__(self):
+        return self.code.bf_len
+
+    def filter(self, packet, /) -> int:
+        """How many bytes of ``packet`` (any buffer) the program accepts; 0: no match."""
+        cdef Py_buffer view
+        PyObject_GetBuffer(packet, &view, PyBUF_SIMPLE)
+        accepted = bpf_filter(self.code.bf_insns, <const unsigned char *>view.buf, <unsigned int>view.len,
+                              <unsigned int>view.len)
+        PyBuffer_Release(&view)
+        # pcapy gives a C int
+        return <int>accepted
+
+    def get_bpf(self) -> list:
+        """The instructions as a list of (code, jt, jf, k)."""
+        return [(self.code.bf_insns[i].code, self.code.bf_insns[i].jt, self.code.bf_insns[i].jf,
+                 self.code.bf_insns[i].k) for i in range(self.code.bf_len)]
+
+
+cdef int program_compile(BPFProgram program, str text, int linktype, int snaplen, int optimize,
+                         uint32_t netmask) except -1:
+    cdef pcap_t *dead
+    cdef bytes expression = text.encode()
+    cdef const char *source = expression
+    cdef int rc
+    if b"\0" in expression:
+        raise ValueError("embedded null character")
+    dead = pcap_open_dead_with_tstamp_precision(linktype, snaplen, PCAP_TSTAMP_PRECISION_MICRO)
+    if dead == NULL:
+        raise MemoryError("no memory to compile a filter")
+    pcap_freecode(&program.code)
+    with nogil:
+        rc = pcap_compile(dead, &program.code, source, optimize, netmask)
+    reason = text_of(pcap_geterr(dead)) if rc != 0 else ""
+    pcap_close(dead)
+    if rc != 0:
+        program.code.bf_insns = NULL
+        program.code.bf_len = 0
+        raise PcapError(f"compile {text!r} for link type {linktype}: {reason}", operation="compile", detail=text)
+    program.linktype = linktype
+    program.filter_here.insns = <const sock_filter *>program.code.bf_insns
+    program.filter_here.run = hp_run_filter
+    program.filter_here.tests_vlan = hp_bpf_tests_vlan(<const sock_filter *>program.code.bf_insns,
+                                                       program.code.bf_len)
+    return 0
+
+
+cdef BPFProgram compile_filter(object text, int linktype, int snaplen, int optimize, uint32_t netmask):
+    cdef BPFProgram program = BPFProgram.__new__(BPFProgram)
+    program_compile(program, text, linktype, snaplen, optimize, netmask)
+    return program
+
+
+def compile(linktype, snaplen, str filter not None, optimize, netmask, /) -> BPFProgram:
+    """Compiles a filter for a link type (DLT_*) and a snapshot length in bytes.
+
+    ``netmask`` is needed for ``ip broadcast`` only (network order; 0xffffffff: unknown).
+    Raises PcapError with libpcap's reason. Source: pcap_compile(3PCAP), pcapy's compile.
+    """
+    return compile_filter(filter, PyNumber_Index(linktype), PyNumber_Index(snaplen), PyNumber_Index(optimize),
+                          PyNumber_Index(netmask) & 0xffffffff)
+
+
+# ---- writing files ----
+
+cdef class Dumper:
+    """A pcap file being written; from ``Reader.dump_open()``. Usable with ``with``."""
+
+    def __init__(self):
+        raise TypeError("a Dumper comes from Reader.dump_open()")
+
+    def __dealloc__(self):
+        if self.dumper != NULL:
+            pcap_dump_close(self.dumper)
+
+    cdef int check(self, str operation) except -1:
+        """Raises when the file has an error pending: a full disk shows only in stdio's flag."""
+        if ferror(pcap_dump_file(self.dumper)):
+            code = c_errno or errno.EIO
+            raise from_errno(code, operation, self.name)
+        return 0
+
+    cdef int put(self, int64_t sec, uint32_t nsec, uint32_t caplen, uint32_t length, const uint8_t *data) except -1:
+        cdef pcap_pkthdr hdr
+        if self.dumper == NULL:
+            raise PcapError("Dumper is already closed.")
+        hdr.ts.tv_sec = sec
+        hdr.ts.tv_usec = nsec if self.nanoseconds else nsec // 1000
+        hdr.caplen = caplen
+        hdr.len = length
+        pcap_dump(<unsigned char *>self.dumper, &hdr, data)
+        return self.check("write")
+
+    def dump(self, hdr, packet, /) -> None:
+        """Writes one packet: ``hdr`` a Pkthdr, ``packet`` any buffer with at least its caplen bytes.
+
+        Raises PcapError when the Dumper is closed, ``hdr`` is no Pkthdr or the disk is full, and ValueError
+        when the packet is shorter than its header says. Source: pcap_dump(3PCAP).
+        """
+        cdef Py_buffer view
+        cdef Pkthdr header
+        PyObject_GetBuffer(packet, &view, PyBUF_SIMPLE)
+        try:
+            if not isinstance(hdr, Pkthdr):
+                raise PcapError(f"Not a pkthdr object: {type(hdr).__name__}")
+            header = <Pkthdr>hdr
+            if view.len < header.caplen:
+                raise ValueError(f"dump: the header says {header.caplen} bytes, the packet has {view.len}")
+            self.put(header.sec, header.nsec, header.caplen, header.length, <const uint8_t *>view.buf)
+        finally:
+            PyBuffer_Release(&view)
+
+    def flush(self) -> None:
+        """Hands everything dumped so far to the kernel. Raises PcapError when the disk is full."""
+        if self.dumper == NULL:
+            raise PcapError("Dumper is already closed.")
+        if pcap_dump_flush(self.dumper) != 0:
+            raise from_errno(c_errno, "flush", self.name)
+
+    def close(self) -> None:
+        """Flushes and closes the file; a second call does nothing."""
+        if self.dumper == NULL:
+            return
+        failed = c_errno if fflush(pcap_dump_file(self.dumper)) != 0 else 0
+        pcap_dump_close(self.dumper)
+        self.dumper = NULL
+        if failed:
+            raise from_errno(failed, "close", self.name)
+
+    def __enter__(self):
+        if self.dumper == NULL:
+            raise PcapError("Dumper is already closed.")
+        return self
+
+    def __exit__(self, *exc_info):
+        self.close()
+
+
+cdef Dumper _new_dumper(str name, bint nanoseconds):
+    cdef Dumper dumper = Dumper.__new__(Dumper)
+    dumper.name = name
+    dumper.nanoseconds = nanoseconds
+    return dumper
+
+
+def open_dumper(path, int linktype, int snaplen, bint nanoseconds, bint append) -> Dumper:
+    """A Dumper on ``path`` ("-": standard output); appending wants a file of the same kind."""
+    cdef bytes name = os.fsencode(path)
+    cdef Dumper dumper = _new_dumper(os.fsdecode(path), nanoseconds)
+    cdef pcap_t *dead
+    cdef FILE *out = NULL
+    if b"\0" in name:
+        raise ValueError("embedded null byte")
+    if not append and name != b"-":
+        out = fopen(name, b"wbe")
+        if out == NULL:
+            raise from_errno(c_errno, "dump_open", dumper.name)
+    elif not append:
+        out = hp_stdout()
+    dead = pcap_open_dead_with_tstamp_precision(
+        linktype, snaplen, PCAP_TSTAMP_PRECISION_NANO if nanoseconds else PCAP_TSTAMP_PRECISION_MICRO)
+    if dead == NULL:
+        raise MemoryError("no memory for a dumper")
+    dumper.dumper = pcap_dump_open_append(dead, name) if append else pcap_dump_fopen(dead, out)
+    reason = text_of(pcap_geterr(dead)) if dumper.dumper == NULL else ""
+    pcap_close(dead)
+    if dumper.dumper == NULL:
+        raise PcapError(f"dump_open {dumper.name}: {reason}", operation="dump_open", detail=dumper.name)
+    return dumper
+
+
+# ---- reading through libpcap ----
+
+cdef int pull(void *ctx, hp_frame *frame) noexcept nogil:
+    """hp_source's pull: one packet of a pcap_t. Pairs with struct hp_source in hp_source.h."""
+    cdef pull_state *state = <pull_state *>ctx
+    cdef pcap_pkthdr *hdr = NULL
+    cdef const unsigned char *data = NULL
+    cdef int rc = pcap_next_ex(state.handle, &hdr, &data)
+    if rc == 1:
+        state.packets += 1
+        frame.data = <uint8_t *>data
+        frame.caplen = hdr.caplen
+        frame.len = hdr.len
+        frame.sec = hdr.ts.tv_sec
+        frame.nsec = <uint32_t>hdr.ts.tv_usec * state.nsec_factor
+        frame.status = 0
+        return HP_FRAME
+    if rc == 0:
+        return HP_NONE
+    return HP_EOF if rc == -2 else -5    # EIO; the reason is the handle's
+
+
+cdef class PcapHandle:
+    def __dealloc__(self):
+        self.free()
+
+    cdef void free(self):
+        if self.handle != NULL:
+            pcap_close(self.handle)
+        self.handle = NULL
+
+    cdef int fd(self):
+        return fileno(pcap_file(self.handle)) if self.offline else pcap_get_selectable_fd(self.handle)
+
+    cdef str reason(self):
+        return text_of(pcap_geterr(self.handle))
+
+    cdef void adopt(self, pcap_t *handle, uint32_t nsec_factor):
+        self.handle = handle
+        self.state.handle = handle
+        self.state.nsec_factor = nsec_factor
+        self.state.packets = 0
+
+    def read_error(self):
+        """The exception for a pull that failed."""
+        if not self.offline:
+            return PcapError(f"read {self.name}: {self.reason()}", operation="read", detail=self.name)
+        where = f"after {self.state.packets} packets"
+        offset = ftell(pcap_file(self.handle))
+        if offset >= 0:
+            where += f", at byte {offset}"
+        return PcapCorruptError(f"read {self.name}: {where}: {self.reason()}", errno=errno.EBADMSG,
+                                operation="read", detail=self.name)
+
+    def check(self, int rc, str operation, detail=""):
+        if rc != 0:
+            raise PcapError(f"{operation} {detail}: {self.reason()}" if detail else f"{operation}: {self.reason()}",
+                            operation=operation, detail=str(detail))
+
+    def setfilter(self, BPFProgram program not None):
+        self.check(pcap_setfilter(self.handle, &program.code), "setfilter")
+
+    def setdirection(self, int direction):
+        self.check(pcap_setdirection(self.handle, <pcap_direction_t>direction), "setdirection", direction)
+
+    def stats(self):
+        cdef pcap_stat counters
+        self.check(pcap_stats(self.handle, &counters), "stats", self.name)
+        return counters.ps_recv, counters.ps_drop, counters.ps_ifdrop
+
+    def sendpacket(self, packet):
+        cdef Py_buffer view
+        PyObject_GetBuffer(packet, &view, PyBUF_SIMPLE)
+        try:
+            self.check(pcap_sendpacket(self.handle, <const unsigned char *>view.buf, <int>view.len),
+                       "sendpacket", f"{view.len} bytes on {self.name}")
+        finally:
+            PyBuffer_Release(&view)
+
+    def datalink(self):
+        return pcap_datalink(self.handle)
+
+    def snapshot(self):
+        return pcap_snapshot(self.handle)
+
+    def fileno(self):
+        return pcap_fileno(self.handle)
+
+    def list_datalinks(self):
+        cdef int *list = NULL
+        nr = pcap_list_datalinks(self.handle, &list)
+        if nr < 0:
+            self.check(nr, "list_datalinks")
+        found = [list[i] for i in range(nr)]
+        pcap_free_datalinks(list)
+        return found
+
+    def set_datalink(self, int linktype):
+        self.check(pcap_set_datalink(self.handle, linktype), "set_datalink", linktype)
+
+
+cdef FILE *open_for_reading(bytes name) except NULL:
+    cdef FILE *file
+    if name == b"-":
+        return hp_stdin()
+    file = fopen(name, b"rbe")
+    if file == NULL:
+        raise from_errno(c_errno, "open_offline", os.fsdecode(name))
+    if stat.S_ISDIR(os.fstat(fileno(file)).st_mode):
+        fclose(file)
+        raise from_errno(errno.EISDIR, "open_offline", os.fsdecode(name))
+    return file
+
+
+cdef bytes peek_magic(FILE *file):
+    """The first four bytes of a regular file, b"" of a pipe: what is read from one is gone."""
+    try:
+        return os.pread(fileno(file), 4, 0)
+    except OSError:
+        return b""
+
+
+def open_savefile(path) -> PcapHandle:
+    """A pcap or pcapng file ("-": standard input), time stamps in nanoseconds."""
+    cdef char reason[PCAP_ERRBUF_SIZE]
+    cdef bytes name = os.fsencode(path)
+    cdef PcapHandle opened = PcapHandle.__new__(PcapHandle)
+    cdef pcap_t *handle
+    cdef FILE *file
+    if b"\0" in name:
+        raise ValueError("embedded null character")
+    opened.name = os.fsdecode(name)
+    opened.offline = True
+    file = open_for_reading(name)
+    magic = peek_magic(file)
+    with nogil:
+        handle = pcap_fopen_offline_with_tstamp_precision(file, PCAP_TSTAMP_PRECISION_NANO, reason)
+    if handle == NULL:
+        if file != hp_stdin():
+            fclose(file)
+        hint = "; it is gzip-compressed: unpack it with gunzip, or pipe zcat into open_offline('-')" \
+            if magic[:2] == GZIP_MAGIC else ""
+        raise PcapCorruptError(f"open_offline {opened.name}: {text_of(reason)}{hint}", errno=errno.EBADMSG,
+                               operation="open_offline", detail=opened.name)
+    opened.nanoseconds = magic in NANOSECOND_MAGICS or magic == PCAPNG_MAGIC
+    opened.adopt(handle, 1)
+    return opened
+
+
+def open_device(str device, *, int snaplen, bint promisc, int timeout_ms, int buffer_bytes, bint rfmon,
+                bint immediate, int tstamp_type) -> tuple:
+    """(PcapHandle or None, status, reason): libpcap's own capture of a device, non-blocking."""
+    cdef char reason[PCAP_ERRBUF_SIZE]
+    cdef bytes name = os.fsencode(device)
+    cdef PcapHandle opened = PcapHandle.__new__(PcapHandle)
+    cdef pcap_t *handle = pcap_create(name, reason)
+    cdef int rc
+    if handle == NULL:
+        return None, -1, text_of(reason)
+    opened.name = device
+    pcap_set_snaplen(handle, snaplen)
+    pcap_set_promisc(handle, promisc)
+    pcap_set_timeout(handle, timeout_ms)
+    if buffer_bytes > 0:
+        pcap_set_buffer_size(handle, buffer_bytes)
+    pcap_set_rfmon(handle, rfmon)
+    pcap_set_immediate_mode(handle, immediate)
+    if tstamp_type >= 0:
+        pcap_set_tstamp_type(handle, tstamp_type)
+    pcap_set_tstamp_precision(handle, PCAP_TSTAMP_PRECISION_NANO)
+    with nogil:
+        rc = pcap_activate(handle)
+    opened.adopt(handle, 1 if pcap_get_tstamp_precision(handle) == PCAP_TSTAMP_PRECISION_NANO else 1000)
+    said = text_of(pcap_geterr(handle))
+    known = text_of(pcap_statustostr(rc))
+    # libpcap's own wording in pcap_open_live(3PCAP): the general reason, then the particular one
+    text = said if rc == -1 else f"{known} ({said})" if said else known
+    if rc < 0:
+        return None, rc, f"{device}: {text}"
+    pcap_setnonblock(handle, 1, reason)
+    return opened, rc, text

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: BSD-3-Clause
+from libc.stdint cimport uint32_t, uint64_t
+
+from ._hp cimport hp_counters, hp_device, hp_err, hp_ring, hp_source
+from ._pcap cimport BPFProgram
+
+
+cdef class Ring:
+    """A packet socket with its ring: what the kernel's side of a live Reader is."""
+    cdef hp_ring ring
+    cdef hp_device dev
+    cdef hp_counters counters
+    cdef readonly int fd
+    cdef readonly uint32_t snaplen
+    cdef bint kernel_filters    # the kernel runs the whole of the last filter attached
+    cdef uint64_t ifdrops_before
+    cdef void free(self)
+    cdef int attach(self, BPFProgram program) except -1
+    cdef int link_state(self)
+
+
+cdef int check(int rc, hp_err *err) except -1

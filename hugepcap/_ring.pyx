@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Ring: the packet socket, its TPACKET_V3 ring and what can be asked of both."""
+
+import errno
+import os
+import warnings
+from pathlib import Path
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport uint16_t, uint32_t
+from libc.string cimport memcpy, memset
+from posix.unistd cimport close
+
+from ._hp cimport (
+    BPF_MAXINSNS, HP_LINK_ETHER, HP_LINK_OTHER, HP_LINK_RAW, HP_LINK_SLL, HP_LINK_SLL2, HP_RING_BYTES_MAX,
+    hp_bpf_for_socket, hp_device, hp_device_find, hp_err, hp_geometry, hp_geometry_fit, hp_link, hp_ring_close,
+    hp_ring_open, hp_ring_pending, hp_sock_attach, hp_sock_bind, hp_sock_error, hp_sock_fanout,
+    hp_sock_hw_timestamps, hp_sock_ignore_outgoing, hp_sock_link_state, hp_sock_open, hp_sock_promisc,
+    hp_sock_send, hp_sock_stats,
+)
+from ._pcap cimport BPFProgram, sock_filter
+
+from .errors import PcapDeviceError, PcapError, from_errno
+
+DEFAULT_RING_BYTES = 64 << 20
+RING_BYTES_MAX = HP_RING_BYTES_MAX
+
+# The kernel hands over a block that is not full after at most this time, whatever the read timeout: packets of a
+# quiet link come soon, and a ring of 256 blocks still spans 25 s of such hand-overs.
+RETIRE_MS_MAX = 100
+RETIRE_MS_IMMEDIATE = 1
+
+# How much of the memory that is free now a ring may take. More would set off the kernel's OOM killer, which
+# af_packet's allocation of the last resort does not avoid.
+FREE_MEMORY_SHARE = 0.75
+
+TSTAMP_HOST = 0
+TSTAMP_ADAPTER = 3
+TSTAMP_ADAPTER_UNSYNCED = 4
+
+DLT_EN10MB = 1
+DLT_RAW = 12
+DLT_LINUX_SLL = 113
+DLT_LINUX_SLL2 = 276
+
+LINK_DLT = {HP_LINK_ETHER: DLT_EN10MB, HP_LINK_RAW: DLT_RAW, HP_LINK_SLL: DLT_LINUX_SLL,
+            HP_LINK_SLL2: DLT_LINUX_SLL2}
+
+
+cdef int check(int rc, hp_err *err) except -1:
+    """Raises what the C core reported; passes its result on where it did not fail."""
+    if rc < 0:
+        raise from_errno(err.code, (<bytes>err.op).decode(), (<bytes>err.detail).decode("utf-8", "replace"))
+    return rc
+
+
+def datalink_of(str device):
+    """DLT_* of a device that our ring can capture on; None for any other, or none, which are libpcap's."""
+    cdef hp_device dev
+    cdef hp_err err
+    cdef bytes name = os.fsencode(device)
+    if hp_device_find(&dev, name, &err) < 0:
+        return None
+    return LINK_DLT.get(dev.link)
+
+
+def datalinks_beside(int linktype) -> list:
+    """The link types between which a ring of the given one can be switched."""
+    return [DLT_LINUX_SLL, DLT_LINUX_SLL2] if linktype in (DLT_LINUX_SLL, DLT_LINUX_SLL2) else [linktype]
+
+
+def retire_ms_for(int timeout_ms, bint immediate) -> int:
+    """The block timeout in ms for a read timeout in ms (0 or less: none)."""
+    if immediate:
+        return RETIRE_MS_IMMEDIATE
+    return min(timeout_ms, RETIRE_MS_MAX) if timeout_ms > 0 else RETIRE_MS_MAX
+
+
+def free_memory_bytes() -> int:
+    """MemAvailable of /proc/meminfo in bytes; 0 where that cannot be read. Source: proc(5)."""
+    try:
+        with open("/proc/meminfo") as lines:
+            return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return 0
+
+
+def interface_drops(str device) -> int:
+    """Packets the device itself has lost since boot, as libpcap's ps_ifdrop counts them (sysfs statistics)."""
+    total = 0
+    for counter in ("rx_missed_errors", "rx_fifo_errors"):
+        try:
+            total += int(Path("/sys/class/net", device, "statistics", counter).read_text())
+        except (OSError, ValueError):
+            pass
+    return total
+
+
+cdef class Ring:
+    """The ring of a live Reader, as ``reader.ring`` shows it: sizes in bytes, ``policy`` of its memory."""
+
+    def __cinit__(self):
+        self.fd = -1
+
+    def __init__(self):
+        raise TypeError("a Ring comes with a Reader, as reader.ring")
+
+    def __dealloc__(self):
+        self.free()
+
+    cdef void free(self):
+        hp_ring_close(&self.ring)
+        if self.fd >= 0:
+            close(self.fd)
+        self.fd = -1
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes of one block, the unit that changes hands between kernel and reader."""
+        return self.ring.geo.block_bytes
+
+    @property
+    def block_nr(self) -> int:
+        """How many blocks the ring has."""
+        return self.ring.geo.block_nr
+
+    @property
+    def ring_bytes(self) -> int:
+        """Bytes of the whole ring."""
+        return <uint64_t>self.ring.geo.block_bytes * self.ring.geo.block_nr
+
+    @property
+    def retire_ms(self) -> int:
+        """After how many milliseconds the kernel hands over a block that is not full."""
+        return self.ring.geo.retire_ms
+
+    @property
+    def policy(self) -> str:
+        """Where the ring's memory comes from: "stock" is the kernel's own PACKET_RX_RING."""
+        return "stock"
+
+    @property
+    def pending_blocks(self) -> int:
+        """Blocks that the kernel has handed over and that are not yet read."""
+        return hp_ring_pending(&self.ring) if self.ring.map != NULL else 0
+
+    def __repr__(self):
+        return (f"<hugepcap.Ring {self.block_nr} x {self.block_bytes} bytes on {self.device}, {self.policy}>")
+
+    @property
+    def device(self) -> str:
+        """The device's name."""
+        return (<bytes>self.dev.name).decode()
+
+    @property
+    def datalink(self) -> int:
+        """DLT_* of the packets as they are delivered."""
+        return LINK_DLT[self.dev.link]
+
+    def set_datalink(self, int linktype) -> None:
+        """Switches the cooked header of `any` between DLT_LINUX_SLL and DLT_LINUX_SLL2."""
+        if self.dev.link == HP_LINK_SLL or self.dev.link == HP_LINK_SLL2:
+            self.dev.link = HP_LINK_SLL2 if linktype == DLT_LINUX_SLL2 else HP_LINK_SLL
+
+    cdef int attach(self, BPFProgram program) except -1:
+        """Attaches a filter (None: all packets), cut at snaplen; kernel_filters says whether the kernel could."""
+        cdef sock_filter out[BPF_MAXINSNS]
+        cdef int nr = hp_bpf_for_socket(
+            <const sock_filter *>program.code.bf_insns if program is not None else NULL,
+            program.code.bf_len if program is not None else 0, self.dev.link, self.snaplen, out)
+        self.kernel_filters = nr > 0 and hp_sock_attach(self.fd, out, nr) == 0
+        if self.kernel_filters:
+            return 0
+        nr = hp_bpf_for_socket(NULL, 0, self.dev.link, self.snaplen, out)
+        rc = hp_sock_attach(self.fd, out, nr)
+        if rc < 0:
+            raise from_errno(-rc, "SO_ATTACH_FILTER", f"on {self.device}")
+        return 0
+
+    cdef int link_state(self):
+        return hp_sock_link_state(self.fd, &self.dev)
+
+    def pending_error(self) -> int:
+        """Takes the socket's pending error (an errno), 0 for none."""
+        return hp_sock_error(self.fd)
+
+    def link_error(self):
+        """The exception for a device that went down or away; None while it is up."""
+        state = self.link_state()
+        if state == -errno.ENODEV:
+            return PcapDeviceError(f"read {self.device}: the device has gone; open it anew when it is back",
+                                   errno=errno.ENODEV, operation="read", detail=self.device)
+        if state == -errno.ENETDOWN:
+            return PcapDeviceError(f"read {self.device}: the device went down; set it up and read on",
+                                   errno=errno.ENETDOWN, operation="read", detail=self.device)
+        return None
+
+    def ignore_outgoing(self, bint on) -> None:
+        """Lets the kernel leave out what this host sends; older kernels cannot, the reader checks as well."""
+        hp_sock_ignore_outgoing(self.fd, on)
+
+    def stats(self) -> tuple:
+        """(received, dropped, dropped by the device): received counts the dropped ones too, as libpcap does."""
+        cdef hp_err err
+        check(hp_sock_stats(self.fd, &self.counters, &err), &err)
+        return self.counters.packets, self.counters.drops, interface_drops(self.device) - self.ifdrops_before
+
+    @property
+    def freezes(self) -> int:
+        """How often the ring was full when a packet came, as of the last stats()."""
+        return self.counters.freezes
+
+    def set_fanout(self, int group_id, int fanout_type) -> None:
+        """Joins a PACKET_FANOUT group. Source: packet(7)."""
+        cdef hp_err err
+        check(hp_sock_fanout(self.fd, <uint16_t>(group_id & 0xffff), <uint16_t>(fanout_type & 0xffff), &err), &err)
+
+    def sendpacket(self, packet) -> None:
+        """Sends one packet (any buffer, link-layer header included)."""
+        cdef Py_buffer view
+        cdef hp_err err
+        cdef int rc
+        if self.dev.ifindex == 0:
+            raise PcapError("sendpacket: `any` is not a device that can send", operation="sendpacket", detail="any")
+        PyObject_GetBuffer(packet, &view, PyBUF_SIMPLE)
+        try:
+            if view.len > 0x7fffffff:
+                raise OverflowError(f"sendpacket: {view.len} bytes are more than a packet can have")
+            with nogil:
+                rc = hp_sock_send(self.fd, view.buf, <uint32_t>view.len, &err)
+            check(rc, &err)
+        finally:
+            PyBuffer_Release(&view)
+
+
+cdef uint64_t affordable(uint64_t wanted):
+    """The ring bytes to ask for: less than wanted where memory is short, and then a warning."""
+    cdef uint64_t limit = <uint64_t>(free_memory_bytes() * FREE_MEMORY_SHARE)
+    if limit == 0 or wanted <= limit:
+        return wanted
+    warnings.warn(f"hugepcap: a ring of {wanted} bytes does not fit into the memory that is free; "
+                  f"asking for {limit} bytes", RuntimeWarning, stacklevel=4)
+    return limit
+
+
+def open_ring(str device, *, uint32_t snaplen, bint promisc, int timeout_ms, uint64_t ring_bytes, bint immediate,
+              int tstamp_type, BPFProgram program=None) -> Ring:
+    """A Ring capturing on a device. The order matters: ring and filter first, bind last.
+
+    Binding first would let in packets that no filter has seen. Raises PcapError.
+    """
+    cdef Ring ring = Ring.__new__(Ring)
+    cdef hp_geometry geo
+    cdef hp_err err
+    cdef bytes name = os.fsencode(device)
+    cdef int rc
+    check(hp_device_find(&ring.dev, name, &err), &err)
+    ring.snaplen = snaplen
+    ring.fd = check(hp_sock_open(&ring.dev, &err), &err)
+    if promisc and ring.dev.ifindex != 0:
+        check(hp_sock_promisc(ring.fd, &ring.dev, &err), &err)
+    if tstamp_type in (TSTAMP_ADAPTER, TSTAMP_ADAPTER_UNSYNCED):
+        check(hp_sock_hw_timestamps(ring.fd, &ring.dev, &err), &err)
+    hp_geometry_fit(&geo, affordable(ring_bytes), snaplen, retire_ms_for(timeout_ms, immediate))
+    with nogil:
+        rc = hp_ring_open(&ring.ring, ring.fd, &geo, &err)
+    check(rc, &err)
+    if ring.ring.geo.block_nr < geo.block_nr:
+        warnings.warn(f"hugepcap: memory for {geo.block_nr} blocks of {geo.block_bytes} bytes was not to be had; "
+                      f"the ring on {device} has {ring.ring.geo.block_nr}", RuntimeWarning, stacklevel=3)
+    ring.attach(program)
+    if ring.dev.loopback:
+        ring.ignore_outgoing(True)
+    check(hp_sock_bind(ring.fd, &ring.dev, &err), &err)
+    ring.ifdrops_before = interface_drops(device)
+    return ring

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: BSD-3-Clause
+from cpython.number cimport PyNumber_Index
+from libc.stdint cimport int64_t, uint64_t
+
+from ._hp cimport hp_source
+from ._pcap cimport BPFProgram, PcapHandle, hp_frame
+from ._ring cimport Ring
+
+cdef inline int as_int(object value) except? -1:
+    """A C int as pcapy takes it: TypeError for what is no integer (a float, too), OverflowError beyond 32 bits."""
+    return <int>PyNumber_Index(value)
+
+
+cdef enum:
+    BROKEN = 4      # beside HP_NONE, HP_FRAME, HP_EOF: breakloop() or close() was called
+    WAIT_FOREVER = -1
+
+
+cdef class Source:
+    """What a Reader reads from, and who may read now."""
+    cdef hp_source src
+    cdef Ring ring_engine
+    cdef PcapHandle pcap_engine
+    cdef BPFProgram program         # what the socket or src.filter runs; kept for set_datalink()
+    cdef list retired               # programs that a reading thread may still be running
+    cdef int wake_fd
+    cdef unsigned long owner        # the thread that reads now, 0: none
+    cdef unsigned long generation   # of forks, when this was made
+    cdef bint closing
+    cdef bint closed
+    cdef bint nonblocking
+    cdef int64_t lost_at_ms         # when the device's loss was seen, 0: it is there
+    cdef int deferred               # an error that the next read is to raise
+    cdef int timeout_ms             # the read timeout, 0 or less: none
+
+    cdef int check_open(self) except -1
+    cdef int check_active(self) except -1
+    cdef int enter(self) except -1
+    cdef int leave(self) except -1
+    cdef int64_t read_timeout(self)
+    cdef int fetch(self, hp_frame *frame, int64_t timeout_ms) except -100
+    cdef int fetch_slow(self, int rc, hp_frame *frame, int64_t timeout_ms) except -100
+    cdef int pause(self, int64_t timeout_ms) except -100
+    cdef int boundary(self) except -1
+    cdef int defer(self, int rc) except -1
+    cdef int take_break(self) except -1
+    cdef int fail(self, int rc) except -1
+    cdef int note_loss(self) except -1
+    cdef int check_link(self) except -1
+    cdef int adopt_ring(self, Ring ring, BPFProgram program) except -1
+    cdef int adopt_pcap(self, PcapHandle handle) except -1
+    cdef int apply_filter(self, BPFProgram program) except -1
+    cdef int drop_filter(self) except -1
+    cdef int finish(self) except -1
+    cdef bint live(self)

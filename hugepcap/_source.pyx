@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Source: one stream of packets, the rule that one thread reads it at a time, and how it waits."""
+
+import os
+
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.pythread cimport PyThread_get_thread_ident
+from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memset
+from posix.unistd cimport close
+
+from ._hp cimport (
+    HP_DIR_OUT, HP_EOF, HP_FRAME, HP_NONE, HP_WAIT_ERROR, HP_WAIT_WOKEN, hp_now_ms, hp_ring_pending, hp_source,
+    hp_source_next, hp_source_release, hp_source_settle, hp_source_settle_block, hp_wait, hp_wake, hp_wake_drain,
+    hp_wake_open,
+)
+from ._pcap cimport BPFProgram, PcapHandle, hp_filter, hp_frame, pull
+
+from .errors import PcapCorruptError, PcapError, from_errno
+
+# A wait is cut into slices of this length, so that Ctrl-C ends it even where the signal went to another thread.
+cdef int64_t SLICE_MS = 100
+# libpcap devices without a descriptor to poll are asked this often.
+cdef int64_t BLIND_SLICE_MS = 10
+# Beyond two block timeouts the kernel has handed over all it had when its device went.
+cdef int64_t LOSS_GRACE_MS = 100
+
+cdef extern from *:
+    """
+    static void hp_filter_publish(struct hp_source *src, const struct hp_filter *filter)
+    {
+        __atomic_store_n(&src->filter, filter, __ATOMIC_RELEASE);
+    }
+    static int hp_broken(const struct hp_source *src) { return __atomic_load_n(&src->broken, __ATOMIC_ACQUIRE); }
+    static void hp_break(struct hp_source *src, int on) { __atomic_store_n(&src->broken, on, __ATOMIC_RELEASE); }
+    """
+    void hp_filter_publish(hp_source *, const hp_filter *) nogil
+    int hp_broken(const hp_source *) nogil
+    void hp_break(hp_source *, int) nogil
+
+cdef unsigned long _generation = 1
+
+
+def _forked():
+    """After a fork, in the child: what was opened before is the parent's."""
+    global _generation
+    _generation += 1
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+cdef class Source:
+    def __cinit__(self):
+        memset(&self.src, 0, sizeof(self.src))
+        self.wake_fd = -1
+        self.generation = _generation
+        self.retired = []
+
+    def __dealloc__(self):
+        if self.wake_fd >= 0:
+            close(self.wake_fd)
+
+    # ---- who may do what ----
+
+    cdef bint live(self):
+        return self.ring_engine is not None or (self.pcap_engine is not None and not self.pcap_engine.offline)
+
+    cdef int check_open(self) except -1:
+        if self.closed or self.closing:
+            raise ValueError("pcap is closed")
+        return 0
+
+    cdef int check_active(self) except -1:
+        self.check_open()
+        if self.ring_engine is None and self.pcap_engine is None:
+            raise PcapError("the capture handle is not activated: call activate() first")
+        return 0
+
+    cdef int enter(self) except -1:
+        """The start of every read. Only one thread reads, and not from within its own callback."""
+        cdef unsigned long me = PyThread_get_thread_ident()
+        self.check_active()
+        if self.generation != _generation:
+            raise PcapError("this Reader was opened before a fork and its ring is the parent's: "
+                            "open a new one in the child")
+        if self.owner == me:
+            raise PcapError("this Reader is reading already: its callback cannot read from it again")
+        if self.owner != 0:
+            raise PcapError("another thread is reading from this Reader: give each thread its own, "
+                            "and join them with set_fanout() to share the traffic")
+        self.owner = me
+        return 0
+
+    cdef int leave(self) except -1:
+        """The end of every read, in `finally`."""
+        self.owner = 0
+        if self.closing:
+            return self.finish()
+        if self.src.ring != NULL:
+            hp_source_settle_block(&self.src)
+        self.retired.clear()
+        return 0
+
+    # ---- fetching and waiting ----
+
+    cdef int64_t read_timeout(self):
+        """How long next() and dispatch() wait for a packet, in ms."""
+        return 0 if self.nonblocking else self.timeout_ms if self.timeout_ms > 0 else WAIT_FOREVER
+
+    cdef int fetch(self, hp_frame *frame, int64_t timeout_ms) except -100:
+        """The next packet: HP_FRAME; HP_NONE when none came within timeout_ms; HP_EOF; BROKEN."""
+        cdef int rc
+        if hp_broken(&self.src):
+            return self.take_break()
+        rc = hp_source_next(&self.src, frame)
+        if rc == HP_FRAME:
+            return rc
+        return self.fetch_slow(rc, frame, timeout_ms)
+
+    cdef int fetch_slow(self, int rc, hp_frame *frame, int64_t timeout_ms) except -100:
+        cdef int64_t deadline = hp_now_ms() + timeout_ms
+        cdef int64_t left = timeout_ms
+        while rc == HP_NONE:
+            if timeout_ms > 0:
+                left = max(deadline - hp_now_ms(), 0)
+            if self.pause(left) == BROKEN:
+                return self.take_break()
+            rc = hp_source_next(&self.src, frame)
+            if rc == HP_NONE and left == 0:
+                return rc
+        if rc < 0:
+            self.fail(rc)
+        return rc
+
+    cdef int pause(self, int64_t timeout_ms) except -100:
+        """Waits for packets, for a wake-up (BROKEN), or for one slice of the time left (WAIT_FOREVER: any).
+
+        Raises what a signal's handler raised, and the loss of the device once the ring is empty.
+        """
+        cdef int fd = self.ring_engine.fd if self.ring_engine is not None else self.pcap_engine.fd()
+        cdef int64_t slice_ms = SLICE_MS if fd >= 0 else BLIND_SLICE_MS
+        cdef int bits
+        if timeout_ms < 0 or timeout_ms > slice_ms:
+            timeout_ms = slice_ms
+        with nogil:
+            bits = hp_wait(fd, self.wake_fd, <int>timeout_ms)
+        PyErr_CheckSignals()
+        if hp_broken(&self.src) or self.closing:
+            return BROKEN
+        if bits & HP_WAIT_WOKEN:
+            hp_wake_drain(self.wake_fd)
+        if self.ring_engine is not None:
+            if bits & HP_WAIT_ERROR:
+                self.note_loss()
+            if self.lost_at_ms and not hp_ring_pending(self.src.ring):
+                self.check_link()
+        return 0
+
+    cdef int boundary(self) except -1:
+        """Between two blocks, with the GIL: signals, and filters that have done their work."""
+        PyErr_CheckSignals()
+        if self.src.filter != NULL and self.src.ring != NULL and self.src.ring.taken > self.src.filter_until:
+            hp_filter_publish(&self.src, NULL)
+            hp_source_settle(&self.src)
+        return 0
+
+    cdef int take_break(self) except -1:
+        cdef int rc = self.deferred
+        hp_break(&self.src, 0)
+        hp_wake_drain(self.wake_fd)
+        self.deferred = 0
+        if rc < 0:
+            self.fail(rc)
+        return BROKEN
+
+    cdef int defer(self, int rc) except -1:
+        """Keeps an error for the next read: this one has packets to deliver."""
+        self.deferred = rc
+        hp_break(&self.src, 1)
+        return 0
+
+    cdef int fail(self, int rc) except -1:
+        if self.pcap_engine is not None:
+            raise self.pcap_engine.read_error()
+        raise PcapCorruptError(
+            f"read {self.ring_engine.device}: block {self.src.index} of the ring has contents that cannot be right; "
+            "the rest of it is given up, reading goes on with the next", errno=-rc, operation="read",
+            detail=self.ring_engine.device)
+
+    # ---- a device that goes ----
+
+    cdef int note_loss(self) except -1:
+        code = self.ring_engine.pending_error()
+        if code and not self.lost_at_ms:
+            self.lost_at_ms = hp_now_ms()
+        return 0
+
+    cdef int check_link(self) except -1:
+        """Raises once the ring has given up all it held; forgets the loss where the device is back."""
+        cdef int64_t grace = 2 * <int64_t>self.ring_engine.retire_ms + LOSS_GRACE_MS
+        if hp_now_ms() < self.lost_at_ms + grace:
+            return 0
+        error = self.ring_engine.link_error()
+        if error is not None:
+            raise error
+        self.lost_at_ms = 0
+        return 0
+
+    # ---- engines ----
+
+    cdef int adopt_ring(self, Ring ring, BPFProgram program) except -1:
+        self.open_wake()
+        self.ring_engine = ring
+        self.src.link = ring.dev.link
+        self.src.snaplen = ring.snaplen
+        self.src.loopback = ring.dev.loopback
+        self.src.direction = 0
+        self.src.ring = &ring.ring
+        if program is not None and not ring.kernel_filters:
+            self.src.filter = &program.filter_here
+            self.src.filter_until = <uint64_t>-1
+        self.program = program
+        hp_source_settle(&self.src)
+        return 0
+
+    cdef int adopt_pcap(self, PcapHandle handle) except -1:
+        self.open_wake()
+        self.pcap_engine = handle
+        self.src.ring = NULL
+        self.src.pull = pull
+        self.src.ctx = &handle.state
+        return 0
+
+    def open_wake(self):
+        fd = hp_wake_open()
+        if fd < 0:
+            raise from_errno(-fd, "eventfd", "for breakloop() and close()")
+        self.wake_fd = fd
+
+    cdef int apply_filter(self, BPFProgram program) except -1:
+        """Gives the ring a new filter. What is queued already passed the old one: it is filtered here, too."""
+        cdef uint64_t queued
+        self.ring_engine.attach(program)
+        # The block being filled, and one more for a packet that another CPU is just putting there.
+        queued = self.src.ring.taken + hp_ring_pending(self.src.ring) + 2
+        self.src.filter_until = queued if self.ring_engine.kernel_filters else <uint64_t>-1
+        self.retired.append(self.program)
+        self.program = program
+        hp_filter_publish(&self.src, &program.filter_here)
+        hp_source_settle(&self.src)
+        return 0
+
+    cdef int drop_filter(self) except -1:
+        """Accepts everything again; after set_datalink(), whose new layout the old program does not fit."""
+        self.ring_engine.attach(None)
+        self.retired.append(self.program)
+        self.program = None
+        hp_filter_publish(&self.src, NULL)
+        self.src.link = self.ring_engine.dev.link
+        hp_source_settle(&self.src)
+        return 0
+
+    # ---- ending ----
+
+    def breakloop(self) -> None:
+        """Ends the read that is going on (or, if none is, the next one), from any thread or signal handler.
+
+        loop() then returns None, dispatch() its count so far, next() ``(None, b"")``.
+        Source: pcap_breakloop(3PCAP), with the wake-up that libpcap leaves to its caller.
+        """
+        self.check_open()
+        hp_break(&self.src, 1)
+        if self.wake_fd >= 0:
+            hp_wake(self.wake_fd)
+
+    def close(self) -> None:
+        """Closes the capture; a second call does nothing.
+
+        A thread that is reading is woken and its call ends as after breakloop(); from within a
+        callback, the loop ends after it. Afterwards every method raises ``ValueError("pcap is closed")``.
+        """
+        if self.closed or self.closing:
+            return
+        if self.owner == 0 or self.generation != _generation:
+            self.finish()
+            return
+        self.closing = True
+        hp_break(&self.src, 1)
+        hp_wake(self.wake_fd)
+
+    cdef int finish(self) except -1:
+        """Gives everything back to the system."""
+        self.closing = False
+        self.closed = True
+        self.owner = 0
+        if self.src.ring != NULL and self.generation == _generation:
+            hp_source_release(&self.src)
+        memset(&self.src, 0, sizeof(self.src))
+        if self.ring_engine is not None:
+            self.ring_engine.free()
+        if self.pcap_engine is not None:
+            self.pcap_engine.free()
+        if self.wake_fd >= 0:
+            close(self.wake_fd)
+        self.wake_fd = -1
+        self.ring_engine = None
+        self.pcap_engine = None
+        self.retired.clear()
+        return 0

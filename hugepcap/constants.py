@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The constants that pcapy has, and those that our extensions take."""
+
+# Link types. Source: net/bpf.h, pcap/dlt.h.
+DLT_NULL = 0
+DLT_EN10MB = 1
+DLT_IEEE802 = 6
+DLT_ARCNET = 7
+DLT_SLIP = 8
+DLT_PPP = 9
+DLT_FDDI = 10
+DLT_ATM_RFC1483 = 11
+DLT_RAW = 12
+DLT_PPP_SERIAL = 50
+DLT_PPP_ETHER = 51
+DLT_C_HDLC = 104
+DLT_IEEE802_11 = 105
+DLT_LOOP = 108
+DLT_LINUX_SLL = 113
+DLT_LTALK = 114
+DLT_LINUX_SLL2 = 276
+
+# Directions for setdirection(). Source: pcap/pcap.h.
+PCAP_D_INOUT = 0
+PCAP_D_IN = 1
+PCAP_D_OUT = 2
+
+# Modes and flags for set_fanout(). Source: linux/if_packet.h, packet(7).
+PACKET_FANOUT_HASH = 0
+PACKET_FANOUT_LB = 1
+PACKET_FANOUT_CPU = 2
+PACKET_FANOUT_ROLLOVER = 3
+PACKET_FANOUT_RND = 4
+PACKET_FANOUT_QM = 5
+PACKET_FANOUT_CBPF = 6
+PACKET_FANOUT_EBPF = 7
+PACKET_FANOUT_FLAG_ROLLOVER = 0x1000
+PACKET_FANOUT_FLAG_UNIQUEID = 0x2000
+PACKET_FANOUT_FLAG_DEFRAG = 0x8000
+
+# For set_tstamp_precision() and set_tstamp_type(). Source: pcap/pcap.h.
+PCAP_TSTAMP_PRECISION_MICRO = 0
+PCAP_TSTAMP_PRECISION_NANO = 1
+PCAP_TSTAMP_HOST = 0
+PCAP_TSTAMP_HOST_LOWPREC = 1
+PCAP_TSTAMP_HOST_HIPREC = 2
+PCAP_TSTAMP_ADAPTER = 3
+PCAP_TSTAMP_ADAPTER_UNSYNCED = 4

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Builds the Cython modules and says in one line what a machine lacks for it.
+
+Everything else about the package stands in pyproject.toml.
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).parent
+CSRC = "hugepcap/_csrc"
+
+# Each Cython module and the C files of the core that are linked into it.
+EXTENSIONS = {
+    "_packet": [],
+    "_pcap": ["hp_bpf"],
+    "_ring": ["hp_err", "hp_sock", "hp_ring", "hp_bpf"],
+    "_source": ["hp_err", "hp_wait", "hp_source", "hp_ring"],
+    "_classify": ["hp_class", "hp_source"],
+    "_reader": ["hp_batch", "hp_class", "hp_source"],
+    "_generate": ["hp_err", "hp_gen"],
+}
+USES_LIBPCAP = {"_pcap"}
+
+NEEDS = {
+    "pcap/pcap.h": "libpcap's headers (Debian: apt-get install libpcap-dev; Fedora: dnf install libpcap-devel)",
+    "linux/if_packet.h": "the kernel's headers (Debian: apt-get install linux-libc-dev)",
+    "Python.h": "Python's headers (Debian: apt-get install python3-dev)",
+}
+
+
+class BuildExt(build_ext):
+    """build_ext that checks the compiler and the headers before it starts."""
+
+    def build_extensions(self):
+        for header, remedy in NEEDS.items():
+            if not self.compiles(f"#include <sys/types.h>\n#include <{header}>\n"):
+                sys.exit(f"hugepcap: cannot compile with <{header}>: install a C compiler and {remedy}")
+        super().build_extensions()
+
+    def compiles(self, text):
+        with tempfile.TemporaryDirectory() as scratch:
+            source = Path(scratch, "probe.c")
+            source.write_text(text)
+            saved = os.dup(2)
+            with open(os.devnull, "w") as quiet:
+                os.dup2(quiet.fileno(), 2)
+            try:
+                include = self.compiler.include_dirs + self.include_dirs
+                self.compiler.compile([str(source)], output_dir=scratch, include_dirs=include)
+            except Exception:  # the compiler's classes differ between setuptools versions
+                return False
+            finally:
+                os.dup2(saved, 2)
+                os.close(saved)
+        return True
+
+
+def extension(name, sources):
+    return Extension(
+        f"hugepcap.{name}",
+        [f"hugepcap/{name}.pyx"] + [f"{CSRC}/{source}.c" for source in sources],
+        include_dirs=[CSRC],
+        libraries=["pcap"] if name in USES_LIBPCAP else [],
+        depends=[str(path.relative_to(ROOT)) for path in sorted((ROOT / CSRC).glob("*.h"))],
+        extra_compile_args=["-std=gnu11", "-O3", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-unused-function", "-Wno-sign-compare"],
+    )
+
+
+def extensions():
+    from Cython.Build import cythonize
+
+    present = {n: s for n, s in EXTENSIONS.items() if (ROOT / f"hugepcap/{n}.pyx").exists()}
+    return cythonize(
+        [extension(name, sources) for name, sources in present.items()],
+        compiler_directives={
+            "language_level": "3",
+            "binding": False,
+            "embedsignature": True,
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+        },
+    )
+
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": BuildExt})
