@@ -82,6 +82,8 @@ def extensions():
             "language_level": "3",
             "binding": False,
             "embedsignature": True,
+            "embedsignature.format": "clinic",  # what inspect and stubtest read
+            "autotestdict": False,
             "boundscheck": False,
             "wraparound": False,
             "cdivision": True,

@@ -9,13 +9,20 @@ The rooms, in the order of a packet's way: ``_csrc/`` is the C core (socket, rin
 ``_reader`` the Reader itself; ``errors`` and ``constants`` what they are called; ``cli`` the command line.
 """
 
-from . import constants as _constants
 from ._packet import Pkthdr
 from ._pcap import BPFProgram, Dumper, compile, findalldevs, lib_version, lookupdev
 from ._reader import Reader, create, open_live, open_offline
 from ._ring import Ring
 from ._version import __version__
-from .constants import *  # noqa: F401,F403 - DLT_*, PCAP_*, PACKET_FANOUT_*, each listed in __all__ below
+from .constants import (
+    DLT_ARCNET, DLT_ATM_RFC1483, DLT_C_HDLC, DLT_EN10MB, DLT_FDDI, DLT_IEEE802, DLT_IEEE802_11, DLT_LINUX_SLL,
+    DLT_LINUX_SLL2, DLT_LOOP, DLT_LTALK, DLT_NULL, DLT_PPP, DLT_PPP_ETHER, DLT_PPP_SERIAL, DLT_RAW, DLT_SLIP,
+    PACKET_FANOUT_CBPF, PACKET_FANOUT_CPU, PACKET_FANOUT_EBPF, PACKET_FANOUT_FLAG_DEFRAG,
+    PACKET_FANOUT_FLAG_ROLLOVER, PACKET_FANOUT_FLAG_UNIQUEID, PACKET_FANOUT_HASH, PACKET_FANOUT_LB,
+    PACKET_FANOUT_QM, PACKET_FANOUT_RND, PACKET_FANOUT_ROLLOVER, PCAP_D_IN, PCAP_D_INOUT, PCAP_D_OUT,
+    PCAP_TSTAMP_ADAPTER, PCAP_TSTAMP_ADAPTER_UNSYNCED, PCAP_TSTAMP_HOST, PCAP_TSTAMP_HOST_HIPREC,
+    PCAP_TSTAMP_HOST_LOWPREC, PCAP_TSTAMP_PRECISION_MICRO, PCAP_TSTAMP_PRECISION_NANO,
+)
 from .errors import (
     BPFError,
     PcapCorruptError,
@@ -28,6 +35,14 @@ from .errors import (
 
 __all__ = [
     "BPFError", "BPFProgram", "Dumper", "PcapCorruptError", "PcapDeviceError", "PcapError",
-    "PcapFileNotFoundError", "PcapMemoryError", "PcapPermissionError", "Pkthdr", "Reader", "Ring", "__version__",
-    "compile", "create", "findalldevs", "lib_version", "lookupdev", "open_live", "open_offline",
-] + [name for name in vars(_constants) if name.isupper()]
+    "PcapFileNotFoundError", "PcapMemoryError", "PcapPermissionError", "Pkthdr", "Reader", "Ring",
+    "__version__", "compile", "create", "findalldevs", "lib_version", "lookupdev", "open_live", "open_offline",
+    "DLT_ARCNET", "DLT_ATM_RFC1483", "DLT_C_HDLC", "DLT_EN10MB", "DLT_FDDI", "DLT_IEEE802", "DLT_IEEE802_11",
+    "DLT_LINUX_SLL", "DLT_LINUX_SLL2", "DLT_LOOP", "DLT_LTALK", "DLT_NULL", "DLT_PPP", "DLT_PPP_ETHER",
+    "DLT_PPP_SERIAL", "DLT_RAW", "DLT_SLIP", "PACKET_FANOUT_CBPF", "PACKET_FANOUT_CPU", "PACKET_FANOUT_EBPF",
+    "PACKET_FANOUT_FLAG_DEFRAG", "PACKET_FANOUT_FLAG_ROLLOVER", "PACKET_FANOUT_FLAG_UNIQUEID",
+    "PACKET_FANOUT_HASH", "PACKET_FANOUT_LB", "PACKET_FANOUT_QM", "PACKET_FANOUT_RND",
+    "PACKET_FANOUT_ROLLOVER", "PCAP_D_IN", "PCAP_D_INOUT", "PCAP_D_OUT", "PCAP_TSTAMP_ADAPTER",
+    "PCAP_TSTAMP_ADAPTER_UNSYNCED", "PCAP_TSTAMP_HOST", "PCAP_TSTAMP_HOST_HIPREC", "PCAP_TSTAMP_HOST_LOWPREC",
+    "PCAP_TSTAMP_PRECISION_MICRO", "PCAP_TSTAMP_PRECISION_NANO",
+]

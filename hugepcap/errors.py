@@ -17,6 +17,8 @@ class PcapError(Exception):
     failed, ``detail`` what it was tried on. ``str()`` of it says all three.
     """
 
+    errno: int | None
+
     def __init__(self, *args: object, errno: int = 0, operation: str = "", detail: str = "") -> None:
         super().__init__(*args)
         self.errno = errno
