@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#define _GNU_SOURCE
+#include "config.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "report.h"
+
+#define PREFIX "HUGEPCAP_"
+#define EXIT_REFUSED 2
+
+struct config config;
+static char mount_path[4096];
+
+static int read_policy(const char *value)
+{
+	return hp_policy_parse(value, &config.policy);
+}
+
+static int read_ring(const char *value)
+{
+	return hp_size_parse(value, &config.ring_bytes);
+}
+
+static int read_digit(const char *value, char most, int *number)
+{
+	if (value[0] < '0' || value[0] > most || value[1])
+		return -1;
+	*number = value[0] - '0';
+	return 0;
+}
+
+static int read_strict(const char *value)
+{
+	return read_digit(value, '1', &config.strict);
+}
+
+static int read_verbose(const char *value)
+{
+	return read_digit(value, '3', &config.verbose);
+}
+
+/* A copy: the program may change its environment. */
+static int read_mount(const char *value)
+{
+	if (value[0] != '/' || strlen(value) >= sizeof(mount_path))
+		return -1;
+	config.mount = strcpy(mount_path, value);
+	return 0;
+}
+
+static int read_nothing(const char *value)
+{
+	(void)value;
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	int (*read)(const char *value);
+	const char *right;
+} NAMES[] = {
+	{ "POLICY", read_policy, "one of: " HP_POLICY_NAMES },
+	{ "RING", read_ring, "a size such as 256M" },
+	{ "STRICT", read_strict, "0 or 1" },
+	{ "VERBOSE", read_verbose, "0, 1, 2 or 3" },
+	{ "HUGETLBFS", read_mount, "the absolute path of a mounted hugetlbfs" },
+	/* not ours: of the project's tests and command line */
+	{ "CACHE", read_nothing, "" },
+	{ "CI", read_nothing, "" },
+	{ "DEMO_INSIDE", read_nothing, "" },
+	{ "GUEST", read_nothing, "" },
+};
+
+/* One "HUGEPCAP_NAME=value" without the prefix. 0, or -1 after a line. */
+static int read_entry(const char *entry)
+{
+	size_t length = strcspn(entry, "=");
+	const char *value = entry + length + (entry[length] == '=');
+
+	for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
+		if (strlen(NAMES[i].name) != length || memcmp(NAMES[i].name, entry, length))
+			continue;
+		if (NAMES[i].read(value) == 0)
+			return 0;
+		report("%s%s=%s is ignored: give %s", PREFIX, NAMES[i].name, value, NAMES[i].right);
+		return -1;
+	}
+	report("%s%.*s is no name of ours and ignored: there are HUGEPCAP_POLICY, HUGEPCAP_RING, HUGEPCAP_STRICT, "
+	       "HUGEPCAP_VERBOSE and HUGEPCAP_HUGETLBFS", PREFIX, (int)length, entry);
+	return -1;
+}
+
+void config_read(char **environment)
+{
+	int wrong = 0;
+
+	for (char **entry = environment; entry && *entry; entry++)
+		if (!strncmp(*entry, PREFIX, strlen(PREFIX)))
+			wrong += read_entry(*entry + strlen(PREFIX)) < 0;
+	if (!wrong || !config.strict)
+		return;
+	report("HUGEPCAP_STRICT=1: not started");
+	_exit(EXIT_REFUSED);
+}

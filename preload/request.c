@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#define _GNU_SOURCE
+#include "request.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "real.h"
+
+/* af_packet keeps the active block's number in 16 bits: a ring of more blocks loses step. */
+#define BLOCK_NR_MOST 65535u
+/* libpcap and others multiply block size and number in 32 bits. */
+#define RING_BYTES_MOST UINT32_MAX
+
+/* A pipe lets the kernel touch both sides: EFAULT where a copy of our own would be killed. */
+int copy_checked(void *to, const void *from, size_t bytes)
+{
+	int pipe_fd[2];
+	int rc = 0;
+
+	if (pipe2(pipe_fd, O_CLOEXEC) < 0)
+		return -errno;
+	if (write(pipe_fd[1], from, bytes) != (ssize_t)bytes || read(pipe_fd[0], to, bytes) != (ssize_t)bytes)
+		rc = -EFAULT;
+	real.close(pipe_fd[0]);
+	real.close(pipe_fd[1]);
+	return rc;
+}
+
+socklen_t request_bytes(int fd)
+{
+	int version = TPACKET_V1;
+	socklen_t bytes = sizeof(version);
+
+	getsockopt(fd, SOL_PACKET, PACKET_VERSION, &version, &bytes);
+	return version == TPACKET_V3 ? sizeof(struct tpacket_req3) : sizeof(struct tpacket_req);
+}
+
+static void set_blocks(struct tpacket_req3 *req, uint32_t nr)
+{
+	req->tp_frame_nr = req->tp_frame_nr / req->tp_block_nr * nr;
+	req->tp_block_nr = nr;
+}
+
+const char *request_deepen(struct tpacket_req3 *req, uint64_t bytes)
+{
+	uint64_t goal = bytes > RING_BYTES_MOST ? RING_BYTES_MOST : bytes;
+	uint64_t nr;
+
+	if (!req->tp_block_size || req->tp_frame_nr % req->tp_block_nr)
+		return "its frames do not divide evenly among its blocks";
+	nr = goal / req->tp_block_size;
+	if (nr > BLOCK_NR_MOST)
+		nr = BLOCK_NR_MOST;
+	if (req->tp_frame_nr / req->tp_block_nr > UINT32_MAX / (nr ? nr : 1))
+		return "the number of frames would not fit in 32 bits";
+	if (nr > req->tp_block_nr)
+		set_blocks(req, nr);
+	if (nr == BLOCK_NR_MOST)
+		return "a ring has at most 65535 blocks, and the program chooses their size";
+	return goal < bytes ? "many programs, libpcap too, count a ring's bytes in 32 bits" : NULL;
+}
+
+int request_shrink(struct tpacket_req3 *req, const struct tpacket_req3 *floor)
+{
+	uint32_t above = req->tp_block_nr - floor->tp_block_nr;
+
+	if (!above)
+		return 0;
+	set_blocks(req, req->tp_block_nr - (above + 7) / 8);
+	return 1;
+}

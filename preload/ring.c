@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#define _GNU_SOURCE
+#include "ring.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "config.h"
+#include "describe.h"
+#include "mapping.h"
+#include "real.h"
+#include "report.h"
+#include "request.h"
+#include "table.h"
+
+/* A ring being made. */
+struct job {
+	int fd;
+	int which;
+	int beside;		/* the socket has, or is to have, its other ring too */
+	struct ring *ring;
+};
+
+static struct job job_for(struct packet_socket *socket, int fd, int which)
+{
+	return (struct job){ fd, which, socket->ring[which == RX ? TX : RX].made.tp_block_nr != 0, &socket->ring[which] };
+}
+
+static int on_hugetlb(const struct ring *ring)
+{
+	return ring->made.tp_block_nr && ring->grant.policy == HP_POLICY_HUGETLB;
+}
+
+static int take(const struct job *job, const struct tpacket_req3 *req, struct hp_err *err)
+{
+	struct ring *ring = job->ring;
+	struct hp_want want = {
+		.policy = config.policy,
+		.strict = config.strict,
+		.mount = config.mount,
+		.tx = job->which == TX,
+		.beside = job->beside,
+		.req = req,
+		.req_bytes = ring->req_bytes,
+	};
+	int rc = hp_grant_take(&ring->grant, job->fd, &want, err);
+
+	if (rc < 0)
+		return rc;
+	ring->made = *req;
+	ring->mapped = 0;
+	if (on_hugetlb(ring))
+		identity_read(ring->grant.mem.fd, &ring->memory);
+	return 0;
+}
+
+/* Where memory is short, a deepened ring gives up depth before the program hears of it. */
+static int take_what_fits(const struct job *job, struct tpacket_req3 *req, struct hp_err *err)
+{
+	int rc;
+
+	do {
+		rc = take(job, req, err);
+	} while (rc == -ENOMEM && !config.strict && request_shrink(req, &job->ring->asked));
+	return rc;
+}
+
+static int retake(const struct job *job, const struct tpacket_req3 *req, struct hp_err *err)
+{
+	static const struct tpacket_req3 none;
+	int option = job->which == TX ? PACKET_TX_RING : PACKET_RX_RING;
+
+	if (job->ring->mapped)
+		return hp_fail(err, EBUSY, "ring", "to be made anew in another way, but the program has mapped it");
+	if (real.setsockopt(job->fd, SOL_PACKET, option, &none, sizeof(none)) < 0)
+		return hp_fail(err, errno, "ring", "to be made anew in another way");
+	ring_forget(job->ring);
+	return take(job, req, err);
+}
+
+/* Two rings share one mapping of the socket, so memory of ours under the first has to go when the second comes. */
+static int make_room(struct packet_socket *socket, int fd, int which, struct hp_err *err)
+{
+	struct job job = job_for(socket, fd, which == RX ? TX : RX);
+	struct tpacket_req3 made = job.ring->made;
+
+	job.beside = 1;
+	return on_hugetlb(job.ring) ? retake(&job, &made, err) : 0;
+}
+
+/* What to ask for in the program's place. -EINVAL under strict if that is not what was wished. */
+static int deepen(int fd, const struct ring *ring, void *value, struct tpacket_req3 *req)
+{
+	const char *why = request_deepen(req, config.ring_bytes);
+
+	if (req->tp_block_nr > ring->asked.tp_block_nr && copy_checked(value, &ring->asked, ring->req_bytes) < 0) {
+		*req = ring->asked;
+		why = "the program's request is in memory that cannot be written";
+	}
+	if (!why)
+		return 0;
+	report("fd %d: HUGEPCAP_RING not %s: %u blocks of %u bytes stay of %u: %s", fd,
+	       req->tp_block_nr > ring->asked.tp_block_nr ? "in full" : "applied", req->tp_block_nr, req->tp_block_size,
+	       ring->asked.tp_block_nr, why);
+	return config.strict ? -EINVAL : 0;
+}
+
+static int make(struct packet_socket *socket, int fd, int which, void *value)
+{
+	struct job job = job_for(socket, fd, which);
+	struct ring *ring = job.ring;
+	struct tpacket_req3 req = ring->asked;
+	struct hp_err err;
+	int rc = 0;
+
+	if (which == RX && config.ring_bytes > request_ring_bytes(&req))
+		rc = deepen(fd, ring, value, &req);
+	if (rc < 0)
+		return rc;
+	rc = make_room(socket, fd, which, &err);
+	if (rc == 0)
+		rc = take_what_fits(&job, &req, &err);
+	if (rc < 0) {
+		describe_refusal(fd, which, ring, &err);
+		/* libpcap takes ENOPROTOOPT for "no rings here" and would go on without one */
+		return rc == -ENOPROTOOPT ? -EOPNOTSUPP : rc;
+	}
+	if (req.tp_block_nr != ring->asked.tp_block_nr)
+		copy_checked(value, &req, ring->req_bytes);
+	return 0;
+}
+
+static int request(int fd, int option, void *value, socklen_t bytes, const struct tpacket_req3 *req)
+{
+	int which = option == PACKET_TX_RING ? TX : RX;
+	struct packet_socket *socket = req->tp_block_nr ? table_add(fd) : table_get(fd);
+	int rc;
+
+	if (socket && req->tp_block_nr && !socket->ring[which].made.tp_block_nr) {
+		socket->ring[which].asked = *req;
+		socket->ring[which].req_bytes = request_bytes(fd);
+		rc = make(socket, fd, which, value);
+	} else {
+		rc = real.setsockopt(fd, SOL_PACKET, option, value, bytes) < 0 ? -errno : 0;
+		if (socket && rc == 0)
+			ring_forget(&socket->ring[which]);
+	}
+	table_drop_idle(fd);
+	return rc;
+}
+
+/* A request too short for its TPACKET version is the kernel's to refuse: libpcap ends a V3 ring with one. */
+int ring_setsockopt(int fd, int option, const void *value, socklen_t bytes)
+{
+	struct tpacket_req3 req = { 0 };
+	socklen_t needed = request_bytes(fd);
+	struct table_guard guard;
+	int rc;
+
+	if (bytes < needed || table_lock(&guard) < 0)
+		return real.setsockopt(fd, SOL_PACKET, option, value, bytes);
+	rc = copy_checked(&req, value, needed);
+	if (rc == 0)
+		rc = request(fd, option, (void *)value, bytes, &req);
+	else
+		rc = real.setsockopt(fd, SOL_PACKET, option, value, bytes) < 0 ? -errno : 0;
+	table_unlock(&guard);
+	if (rc == 0)
+		return 0;
+	errno = -rc;
+	return -1;
+}
+
+/* A program that reckoned its mapping before it asked for the ring does not know the deepened one. */
+static int fit_to_program(struct packet_socket *socket, int fd, size_t bytes)
+{
+	struct job job = job_for(socket, fd, RX);
+	const struct ring *rx = job.ring;
+	struct tpacket_req3 asked = rx->asked;
+	uint64_t tx_bytes = request_ring_bytes(&socket->ring[TX].made);
+	struct hp_err err;
+
+	if (!rx->made.tp_block_nr || bytes == request_ring_bytes(&rx->made) + tx_bytes ||
+	    bytes != request_ring_bytes(&asked) + tx_bytes)
+		return 0;
+	report("fd %d: HUGEPCAP_RING not applied: the program does not read its request again and maps %zu bytes, "
+	       "so the ring gets them back", fd, bytes);
+	return config.strict ? -EINVAL : retake(&job, &asked, &err);
+}
+
+static void *map(struct packet_socket *socket, void *addr, size_t bytes, int prot, int flags, int fd, off_t offset)
+{
+	for (int which = RX; which < RING_NR; which++) {
+		struct ring *ring = &socket->ring[which];
+
+		if (!on_hugetlb(ring))
+			continue;
+		if (offset || bytes != request_ring_bytes(&ring->made) ||
+		    !identity_holds(ring->grant.mem.fd, &ring->memory)) {
+			errno = EINVAL;
+			return MAP_FAILED;
+		}
+		return mapping_add(real.mmap(addr, bytes, prot, flags, ring->grant.mem.fd, 0), bytes,
+				   ring->grant.mem.page_bytes);
+	}
+	return real.mmap(addr, bytes, prot, flags, fd, offset);
+}
+
+static void note_mapped(struct packet_socket *socket, int fd)
+{
+	for (int which = RX; which < RING_NR; which++) {
+		struct ring *ring = &socket->ring[which];
+
+		if (ring->made.tp_block_nr && !ring->mapped)
+			describe_ring(fd, which, ring);
+		ring->mapped = 1;
+	}
+}
+
+void *ring_mmap(void *addr, size_t bytes, int prot, int flags, int fd, off_t offset)
+{
+	struct packet_socket *socket;
+	struct table_guard guard;
+	void *area = MAP_FAILED;
+	int rc = 0;
+
+	if (table_lock(&guard) < 0)
+		return real.mmap(addr, bytes, prot, flags, fd, offset);
+	socket = table_get(fd);
+	if (socket)
+		rc = fit_to_program(socket, fd, bytes);
+	if (rc == 0)
+		area = socket ? map(socket, addr, bytes, prot, flags, fd, offset)
+			      : real.mmap(addr, bytes, prot, flags, fd, offset);
+	else
+		errno = -rc;
+	if (socket && area != MAP_FAILED)
+		note_mapped(socket, fd);
+	table_unlock(&guard);
+	return area;
+}
