@@ -6,7 +6,5 @@ TLS_PORTS: tuple[int, ...]
 CLASSES: dict[int, int]
 SECURITY_CLASS_BASE: int
 
-def refuse_port(port: object) -> None: ...
-
 @disjoint_base
 class Classifier: ...

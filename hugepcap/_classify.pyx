@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Classifier: pcapy-ng's classes, checked and turned into C once per call."""
 
+from cpython.number cimport PyNumber_Index
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport free, malloc
@@ -38,8 +39,7 @@ cdef hp_set *set_of(object packed, uint32_t address_bytes) except? NULL:
 
 cdef int set_ports(hp_ports *ports, object given, tuple default) except -1:
     """None: the defaults; a sequence, even an empty one, is taken as it is."""
-    cdef list numbers = [int(port) & 0xffff if isinstance(port, int) else refuse_port(port)
-                         for port in (default if given is None else given)]
+    cdef list numbers = [<long>PyNumber_Index(port) & 0xffff for port in (default if given is None else given)]
     cdef uint16_t *copied = <uint16_t *>malloc(max(len(numbers), 1) * sizeof(uint16_t))
     if copied == NULL:
         raise MemoryError("no memory for a list of ports")
@@ -48,10 +48,6 @@ cdef int set_ports(hp_ports *ports, object given, tuple default) except -1:
     ports.list = copied
     ports.nr = len(numbers)
     return 0
-
-
-def refuse_port(port):
-    raise TypeError(f"ports must be integers, not {type(port).__name__}")
 
 
 cdef class Classifier:

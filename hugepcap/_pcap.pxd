@@ -4,6 +4,8 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdio cimport FILE
 
+from ._pipe cimport Pipe
+
 
 cdef extern from "sys/time.h":
     struct timeval:
@@ -155,12 +157,14 @@ cdef class PcapHandle:
     """One pcap_t: a savefile, or a device that the ring cannot serve."""
     cdef pcap_t *handle
     cdef pull_state state
+    cdef Pipe pipe               # None: a regular file or a device
     cdef readonly str name
     cdef readonly bint offline
     cdef readonly bint nanoseconds
     cdef int fd(self)
     cdef str reason(self)
     cdef void adopt(self, pcap_t *handle, uint32_t nsec_factor)
+    cdef void resume(self)
     cdef void free(self)
 
 

@@ -6,14 +6,16 @@ import os
 import stat
 
 from cpython.bytes cimport PyBytes_AS_STRING
+from cpython.exc cimport PyErr_Occurred
 from cpython.number cimport PyNumber_Index
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.errno cimport errno as c_errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t
-from libc.stdio cimport fclose, ferror, fflush, fopen, ftell
-from posix.stdio cimport fileno
+from libc.stdio cimport clearerr, fclose, ferror, fflush, fopen, ftell
+from posix.stdio cimport fdopen, fileno
 
 from ._packet cimport Pkthdr
+from ._pipe cimport Pipe
 
 from .errors import BPFError, PcapCorruptError, PcapError, from_errno
 
@@ -28,11 +30,9 @@ cdef extern from *:
     }
     /* libpcap's instruction and the kernel's are the same bytes; hp_bpf.h relies on it. */
     _Static_assert(sizeof(struct bpf_insn) == sizeof(struct sock_filter), "bpf_insn is not sock_filter");
-    static FILE *hp_stdin(void) { return stdin; }
     static FILE *hp_stdout(void) { return stdout; }
     """
     unsigned int hp_run_filter(const void *, const uint8_t *, unsigned int, unsigned int) nogil
-    FILE *hp_stdin()
     FILE *hp_stdout()
 
 
@@ -357,7 +357,14 @@ cdef class PcapHandle:
             pcap_close(self.handle)
         self.handle = NULL
 
+    cdef void resume(self):
+        """After a read that breakloop() ended: the pipe may be read again."""
+        if self.pipe is not None:
+            clearerr(pcap_file(self.handle))
+
     cdef int fd(self):
+        if self.pipe is not None:
+            return self.pipe.state.fd
         return fileno(pcap_file(self.handle)) if self.offline else pcap_get_selectable_fd(self.handle)
 
     cdef str reason(self):
@@ -370,7 +377,8 @@ cdef class PcapHandle:
         self.state.packets = 0
 
     def read_error(self):
-        """The exception for a pull that failed."""
+        """The exception for a pull that failed; or what ended it, if a signal's handler raised."""
+        raise_interrupt()
         if not self.offline:
             return PcapError(f"read {self.name}: {self.reason()}", operation="read", detail=self.name)
         where = f"after {self.state.packets} packets"
@@ -427,25 +435,32 @@ cdef class PcapHandle:
         self.check(pcap_set_datalink(self.handle, linktype), "set_datalink", linktype)
 
 
-cdef FILE *open_for_reading(bytes name) except NULL:
-    cdef FILE *file
-    if name == b"-":
-        return hp_stdin()
-    file = fopen(name, b"rbe")
-    if file == NULL:
-        raise from_errno(c_errno, "open_offline", os.fsdecode(name))
-    if stat.S_ISDIR(os.fstat(fileno(file)).st_mode):
-        fclose(file)
-        raise from_errno(errno.EISDIR, "open_offline", os.fsdecode(name))
-    return file
-
-
-cdef bytes peek_magic(FILE *file):
-    """The first four bytes of a regular file, b"" of a pipe: what is read from one is gone."""
+cdef FILE *open_for_reading(bytes name, PcapHandle opened) except NULL:
+    """A regular file as it is; standard input, FIFOs and terminals through a Pipe, whose waits can be ended."""
+    cdef bint standard_input = name == b"-"
     try:
-        return os.pread(fileno(file), 4, 0)
+        fd = os.dup(0) if standard_input else os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise from_errno(error.errno, "open_offline", opened.name) from None
+    kind = os.fstat(fd).st_mode
+    if stat.S_ISDIR(kind):
+        os.close(fd)
+        raise from_errno(errno.EISDIR, "open_offline", opened.name)
+    if stat.S_ISREG(kind):
+        return fdopen(fd, b"rb")
+    opened.pipe = Pipe(fd, True)
+    return opened.pipe.file()
+
+
+cdef bytes peek_magic(object name):
+    """The first four bytes of a regular file, b"" of anything else: what is read from a pipe is gone."""
+    try:
+        if os.path.isfile(name):
+            with open(name, "rb") as file:
+                return file.read(4)
     except OSError:
-        return b""
+        pass
+    return b""
 
 
 def open_savefile(path) -> PcapHandle:
@@ -459,13 +474,14 @@ def open_savefile(path) -> PcapHandle:
         raise ValueError("embedded null character")
     opened.name = os.fsdecode(name)
     opened.offline = True
-    file = open_for_reading(name)
-    magic = peek_magic(file)
+    file = open_for_reading(name, opened)
+    magic = peek_magic(name)
+    reason[0] = 0
     with nogil:
         handle = pcap_fopen_offline_with_tstamp_precision(file, PCAP_TSTAMP_PRECISION_NANO, reason)
     if handle == NULL:
-        if file != hp_stdin():
-            fclose(file)
+        fclose(file)
+        raise_interrupt()
         hint = "; it is gzip-compressed: unpack it with gunzip, or pipe zcat into open_offline('-')" \
             if magic[:2] == GZIP_MAGIC else ""
         raise PcapCorruptError(f"open_offline {opened.name}: {text_of(reason)}{hint}", errno=errno.EBADMSG,
@@ -473,6 +489,11 @@ def open_savefile(path) -> PcapHandle:
     opened.nanoseconds = magic in NANOSECOND_MAGICS or magic == PCAPNG_MAGIC
     opened.adopt(handle, 1)
     return opened
+
+
+cdef int raise_interrupt() except -1:
+    """Lets out what a signal's handler raised while libpcap was reading from a Pipe."""
+    return -1 if PyErr_Occurred() != NULL else 0
 
 
 def open_device(str device, *, int snaplen, bint promisc, int timeout_ms, int buffer_bytes, bint rfmon,

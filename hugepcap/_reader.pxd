@@ -23,6 +23,8 @@ cdef class Reader(Source):
     cdef uint32_t mask
     cdef Classifier last_classifier
     cdef int set_before_activation(self) except -1
+    cdef int start(self, filter) except? -1000
+    cdef int start_libpcap(self, filter) except? -1000
     cdef tuple batch_of_block(self, hp_frame *first, uint32_t max_n)
     cdef tuple batch_of_pulls(self, hp_frame *first, uint32_t max_n)
     cdef int run_filtered(self, Classifier c, int cnt, object callback) except -1

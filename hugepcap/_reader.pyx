@@ -203,7 +203,7 @@ cdef class Reader(Source):
             self.activate_error = error
             return getattr(error, "status", STATUS_OF_ERRNO.get(error.errno, ERROR))
 
-    def start(self, filter) -> int:
+    cdef int start(self, filter) except? -1000:
         """Activates on our ring, else through libpcap, a filter attached before the first packet; raises PcapError."""
         linktype = None if self.rfmon else _ring.datalink_of(self.device)
         if linktype is None:
@@ -215,7 +215,7 @@ cdef class Reader(Source):
             program)
         return 0
 
-    def start_libpcap(self, filter) -> int:
+    cdef int start_libpcap(self, filter) except? -1000:
         """Activates through libpcap; its refusals come out with libpcap's own words and status."""
         handle, status, reason = _pcap.open_device(
             self.device, snaplen=self.snaplen, promisc=self.promisc, timeout_ms=self.timeout_ms,
@@ -407,7 +407,6 @@ cdef class Reader(Source):
         cdef Classifier c
         cdef int most = as_int(cnt)
         self.check_active()
-        check_callback(cb)
         c = Classifier(profile, admit_mask, addr_set, flow_cutoff, dpi_ports, tls_ports, dns_port, l2_offset, ipv6,
                        addr_set6)
         self.enter()
@@ -451,7 +450,7 @@ cdef class Reader(Source):
         elif rc == HP_EOF:
             return False
         elif rc < 0:
-            self.fail(rc)
+            return self.fail(rc) != BROKEN
         return True
 
     def loop_to_buffer(self, cnt, writable_buf, admit_mask=7, addr_set=b"", flow_cutoff=0, dpi_ports=None,
@@ -468,7 +467,7 @@ cdef class Reader(Source):
         cdef uint64_t used = 0
         cdef int most = as_int(cnt)
         self.check_active()
-        PyObject_GetBuffer(writable_buf, &view, PyBUF_WRITABLE)
+        get_writable(writable_buf, &view)
         try:
             c = Classifier(profile, admit_mask, addr_set, flow_cutoff, dpi_ports, tls_ports, dns_port, l2_offset,
                            ipv6, addr_set6)
@@ -546,10 +545,11 @@ cdef class Reader(Source):
 
     def setnonblock(self, state, /) -> None:
         """Non-blocking mode: next(), dispatch() and next_batch() do not wait. Raises PcapError on files."""
+        cdef int on = as_int(state)
         self.check_open()
         if self.pcap_engine is not None and self.pcap_engine.offline:
             raise PcapError("setnonblock: savefiles cannot be put into non-blocking mode")
-        self.nonblocking = as_int(state) != 0
+        self.nonblocking = on != 0
 
     def getnonblock(self) -> int:
         """1 in non-blocking mode, else 0."""
@@ -628,10 +628,12 @@ cdef class Reader(Source):
 
     def set_fanout(self, group_id, fanout_type=0) -> None:
         """Joins a PACKET_FANOUT group: its members share the traffic of their device. Source: packet(7)."""
+        cdef int group = as_int(group_id)
+        cdef int kind = as_int(fanout_type)
         self.check_active()
         if self.ring_engine is None:
             raise PcapError(f"set_fanout: {self.device or self.path} is no live packet socket")
-        self.ring_engine.set_fanout(as_int(group_id), as_int(fanout_type))
+        self.ring_engine.set_fanout(group, kind)
 
     def getfd(self) -> int:
         """The descriptor to select on, readable when packets are there; -1 before activate()."""
@@ -665,6 +667,15 @@ cdef class Reader(Source):
     def snapshot(self) -> int:
         """The snapshot length in bytes."""
         return self.pcap_engine.snapshot() if self.pcap_engine is not None else self.snaplen
+
+
+cdef int get_writable(buffer, Py_buffer *view) except -1:
+    """The memory of a buffer to write into; TypeError, as pcapy-ng raises, for one that cannot be written."""
+    try:
+        PyObject_GetBuffer(buffer, view, PyBUF_WRITABLE)
+    except BufferError as error:
+        raise TypeError(f"loop_to_buffer: a writable, contiguous buffer is required: {error}") from None
+    return 0
 
 
 cdef int check_callback(callback) except -1:

@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 from posix.unistd cimport close
 
@@ -85,15 +85,19 @@ def free_memory_bytes() -> int:
         return 0
 
 
-def interface_drops(str device) -> int:
-    """Packets the device itself has lost since boot, as libpcap's ps_ifdrop counts them (sysfs statistics)."""
-    total = 0
-    for counter in ("rx_missed_errors", "rx_fifo_errors"):
-        try:
-            total += int(Path("/sys/class/net", device, "statistics", counter).read_text())
-        except (OSError, ValueError):
-            pass
-    return total
+def interface_drops(str device, int ifindex) -> int:
+    """Packets the device itself has lost since boot, as libpcap's ps_ifdrop counts them (sysfs statistics).
+
+    0 where sysfs shows another network namespace than this one: its device of the same name has another index.
+    """
+    directory = Path("/sys/class/net", device)
+    try:
+        if int((directory / "ifindex").read_text()) != ifindex:
+            return 0
+        return sum(int((directory / "statistics" / counter).read_text())
+                   for counter in ("rx_missed_errors", "rx_fifo_errors"))
+    except (OSError, ValueError):
+        return 0
 
 
 cdef class Ring:
@@ -203,7 +207,8 @@ cdef class Ring:
         """(received, dropped, dropped by the device): received counts the dropped ones too, as libpcap does."""
         cdef hp_err err
         check(hp_sock_stats(self.fd, &self.counters, &err), &err)
-        return self.counters.packets, self.counters.drops, interface_drops(self.device) - self.ifdrops_before
+        return self.counters.packets, self.counters.drops, max(
+            interface_drops(self.device, self.dev.ifindex) - <int64_t>self.ifdrops_before, 0)
 
     @property
     def freezes(self) -> int:
@@ -272,5 +277,5 @@ def open_ring(str device, *, uint32_t snaplen, bint promisc, int timeout_ms, uin
     if ring.dev.loopback:
         ring.ignore_outgoing(True)
     check(hp_sock_bind(ring.fd, &ring.dev, &err), &err)
-    ring.ifdrops_before = interface_drops(device)
+    ring.ifdrops_before = interface_drops(device, ring.dev.ifindex)
     return ring

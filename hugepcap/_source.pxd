@@ -47,6 +47,7 @@ cdef class Source:
     cdef int fail(self, int rc) except -1
     cdef int note_loss(self) except -1
     cdef int check_link(self) except -1
+    cdef int open_wake(self) except -1
     cdef int adopt_ring(self, Ring ring, BPFProgram program) except -1
     cdef int adopt_pcap(self, PcapHandle handle) except -1
     cdef int apply_filter(self, BPFProgram program) except -1

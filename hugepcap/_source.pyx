@@ -130,7 +130,7 @@ cdef class Source:
             if rc == HP_NONE and left == 0:
                 return rc
         if rc < 0:
-            self.fail(rc)
+            return self.fail(rc)
         return rc
 
     cdef int pause(self, int64_t timeout_ms) except -100:
@@ -181,8 +181,13 @@ cdef class Source:
         return 0
 
     cdef int fail(self, int rc) except -1:
+        """Raises what a read reported; BROKEN where it was breakloop() that ended libpcap's wait for a pipe."""
         if self.pcap_engine is not None:
-            raise self.pcap_engine.read_error()
+            error = self.pcap_engine.read_error()
+            if hp_broken(&self.src) and self.pcap_engine.pipe is not None:
+                self.pcap_engine.resume()
+                return self.take_break()
+            raise error
         raise PcapCorruptError(
             f"read {self.ring_engine.device}: block {self.src.index} of the ring has contents that cannot be right; "
             "the rest of it is given up, reading goes on with the next", errno=-rc, operation="read",
@@ -230,13 +235,16 @@ cdef class Source:
         self.src.ring = NULL
         self.src.pull = pull
         self.src.ctx = &handle.state
+        if handle.pipe is not None:
+            handle.pipe.state.wake_fd = self.wake_fd
         return 0
 
-    def open_wake(self):
-        fd = hp_wake_open()
+    cdef int open_wake(self) except -1:
+        cdef int fd = hp_wake_open()
         if fd < 0:
             raise from_errno(-fd, "eventfd", "for breakloop() and close()")
         self.wake_fd = fd
+        return 0
 
     cdef int apply_filter(self, BPFProgram program) except -1:
         """Gives the ring a new filter. What is queued already passed the old one: it is filtered here, too."""
