@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Memory under a ring: whatever the process does with its mapping, nothing is freed early and nothing stays."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+import rings
+from rings import (HUGE, HUGE_POLICIES, KIB, MIB, POLICIES, Mapping, Ring, check, counters, enable, frame_of, info, libc,
+                   make_ring, packet_socket, request, smaps, thp)
+
+PAGE = 4 * KIB
+
+
+def send_all(sender, first: int, count: int) -> None:
+    for number in range(first, first + count):
+        sender.send(frame_of(number))
+
+
+def expect(ring: Ring, first: int, count: int) -> None:
+    for number, got in enumerate(ring.packets(count), first):
+        assert got == frame_of(number)
+
+
+def available_kib() -> int:
+    Path("/proc/sys/vm/drop_caches").write_text("3")
+    fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    return int(fields["MemFree"].split()[0])
+
+
+@pytest.mark.parametrize("policy", POLICIES[1:])
+def test_a_thousand_rounds_leave_memory_flat(policy, pair, sender):
+    def rounds(count: int) -> None:
+        for _ in range(count):
+            with Ring(policy, total=2 * MIB):
+                pass
+    rounds(50)
+    before = available_kib()
+    rounds(1000)
+    assert before - available_kib() < 4 * KIB, "more than 4 MiB gone: a leak of a page a round"
+
+
+def test_user_memory_unmapped_while_packets_come(pair, sender):
+    """The kernel goes on writing into pages that nobody else has."""
+    with Ring("HUGETLB").bind(pair[1]) as ring:
+        pinned = counters()["pinned huge pages"]
+        ring.view.release()
+        ring.memory.close()
+        send_all(sender, 0, 500)
+        assert counters()["pinned huge pages"] == pinned
+        assert ring.statistics()[0] == 500
+        ring.view = memoryview(b"")
+
+
+@pytest.mark.parametrize("how", ["punch", "truncate"])
+def test_file_emptied_under_the_ring(how, pair, sender):
+    """Pages that fault in afterwards are others; the kernel's are still its own."""
+    fd = os.memfd_create("ring", 4)
+    os.ftruncate(fd, 2 * MIB)
+    memory = Mapping(2 * MIB, mmap.MAP_SHARED, fd)
+    with packet_socket() as sock:
+        enable(sock, memory.address, memory.length)
+        make_ring(sock, "HUGETLB", request(256 * KIB, 2 * MIB, 2048, retire_ms=10))
+        sock.bind((pair[1], rings.ETHERTYPE))
+        if how == "punch":
+            check(libc.fallocate(fd, 3, ctypes.c_long(0), ctypes.c_long(2 * MIB)))
+        else:
+            os.ftruncate(fd, 0)
+            os.ftruncate(fd, 2 * MIB)
+        ctypes.memset(memory.address, 0x5A, memory.length)
+        send_all(sender, 0, 200)
+        assert bytes(memory.view()) == b"\x5a" * memory.length
+        assert info(sock).pinned_bytes == 2 * MIB
+    memory.close()
+    os.close(fd)
+
+
+def test_anonymous_huge_pages_stay_the_parents_over_a_fork(pair, sender):
+    memory = thp(2 * MIB)
+    ring = Ring.__new__(Ring)
+    ring.block, ring.total, ring.version, ring.frame, ring.at = 256 * KIB, 2 * MIB, 2, 2048, 0
+    ring.sock, ring.memory, ring.view = packet_socket(2), memory, memory.view()
+    enable(ring.sock, memory.address, memory.length)
+    make_ring(ring.sock, "HUGETLB", request(256 * KIB, 2 * MIB, 2048, 2))
+    with ring.bind(pair[1]):
+        child = os.fork()
+        if not child:
+            ctypes.memset(memory.address, 0xEE, memory.length)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        send_all(sender, 0, 100)
+        expect(ring, 0, 100)
+
+
+def test_child_reads_the_huge_mapping(pair, sender):
+    with Ring("TRANSHUGE").bind(pair[1]) as ring:
+        send_all(sender, 0, 50)
+        child = os.fork()
+        if not child:
+            try:
+                expect(ring, 0, 50)
+                assert smaps(ring.memory.address)["FilePmdMapped"] * KIB == ring.total
+                os._exit(0)
+            except BaseException:
+                os._exit(1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert smaps(ring.memory.address)["FilePmdMapped"] * KIB == ring.total
+
+
+@pytest.mark.parametrize("policy", ["STOCK", *HUGE_POLICIES])
+def test_killed_while_packets_come(policy, pair, sender):
+    ready, told = os.pipe()
+    child = os.fork()
+    if not child:
+        ring = Ring(policy).bind(pair[1])
+        os.write(told, b"1")
+        ring._wait(1 << 20, "I", time.monotonic() + 600)
+        os._exit(1)
+    assert os.read(ready, 1) == b"1"
+    send_all(sender, 0, 300)
+    os.kill(child, signal.SIGKILL)
+    send_all(sender, 300, 300)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    os.close(ready), os.close(told)
+
+
+def test_socket_closed_before_its_mapping(pair, sender):
+    """The mapping holds the socket: the ring lives on, and packets come."""
+    with Ring("TRANSHUGE").bind(pair[1]) as ring:
+        ring.sock.close()
+        send_all(sender, 0, 10)
+        ring.version and ring.block
+        ends = time.monotonic() + 20
+        while not ring.view[8] & 1:
+            assert time.monotonic() < ends
+        assert frame_of(0) in bytes(ring.view[:4096])
+
+
+@pytest.mark.parametrize("cut", ["munmap", "mprotect", "dontneed", "mremap"])
+@pytest.mark.parametrize("policy", ["TRANSHUGE"])
+def test_mapping_cut_and_patched(policy, cut, pair, sender):
+    """A split huge entry comes back page by page, with the packets in it."""
+    with Ring(policy, total=4 * MIB, version=2).bind(pair[1]) as ring:
+        send_all(sender, 0, 300)
+        middle = ring.memory.address + 2 * MIB + 64 * PAGE
+        if cut == "munmap":
+            check(libc.munmap(middle, PAGE))
+        elif cut == "mprotect":
+            check(libc.mprotect(middle, PAGE, 1))
+            check(libc.mprotect(middle, PAGE, 3))
+        elif cut == "dontneed":
+            check(libc.madvise(ring.memory.address, ring.total, 4))
+        else:
+            libc.mremap.restype = ctypes.c_void_p
+            libc.mremap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int]
+            ring.view.release()
+            ring.memory.address = check(libc.mremap(ring.memory.address, ring.total, 2 * MIB, 1))
+            ring.memory.length = 2 * MIB
+            ring.view = ring.memory.view()
+        expect(ring, 0, 300)
+
+
+def test_mapping_may_not_grow():
+    with Ring("TRANSHUGE") as ring:
+        libc.mremap.restype = ctypes.c_void_p
+        libc.mremap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int]
+        with pytest.raises(OSError, match="Bad address"):
+            check(libc.mremap(ring.memory.address, ring.total, 2 * ring.total, 1))
+
+
+def test_private_mapping_is_copied_on_write(pair, sender):
+    with Ring("TRANSHUGE", version=2, flags=mmap.MAP_PRIVATE).bind(pair[1]) as ring:
+        other = Mapping(ring.total, mmap.MAP_SHARED, ring.sock.fileno())
+        before = bytes(ring.view[:64])
+        ring.view[40 * 2048:40 * 2048 + 4] = b"mine"
+        assert bytes(other.view()[40 * 2048:40 * 2048 + 4]) == bytes(4)
+        assert bytes(ring.view[:64]) == before
+        other.close()
+
+
+@pytest.mark.parametrize("flags", [0x2000, 0x8000, 0xA000], ids=["LOCKED", "POPULATE", "LOCKED|POPULATE"])
+@pytest.mark.parametrize("policy", ["STOCK", "TRANSHUGE"])
+def test_locked_mappings_of_other_readers(policy, flags, pair, sender):
+    """netsniff-ng, stenographer, Arkime and Suricata lock their rings."""
+    with Ring(policy, flags=mmap.MAP_SHARED | flags).bind(pair[1]) as ring:
+        send_all(sender, 0, 50)
+        expect(ring, 0, 50)
+        assert smaps(ring.memory.address)["Locked"] == 0
+
+
+@pytest.mark.parametrize("policy", ["STOCK", *HUGE_POLICIES])
+def test_ring_written_to_disk_directly(policy, pair, sender):
+    """O_DIRECT pins pages of the ring by get_user_pages()."""
+    with Ring(policy, version=2).bind(pair[1]) as ring:
+        send_all(sender, 0, 100)
+        next(iter(ring.packets(1)))
+        disk = os.open("/dev/ram0", os.O_RDWR | os.O_DIRECT)
+        assert os.pwrite(disk, ring.view, 0) == ring.total
+        os.close(disk)
+        with open("/dev/ram0", "rb") as back:
+            assert back.read(ring.total) == bytes(ring.view)
+
+
+def test_page_of_1_gib(table):
+    """Reserved at boot, by kernel/boot."""
+    memory = Mapping(1 << 30, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | rings.MAP_HUGETLB | 30 << 26)
+    with packet_socket() as sock:
+        enable(sock, memory.address, 64 * MIB)
+        make_ring(sock, "HUGETLB", request(4 * MIB, 64 * MIB, 2048, retire_ms=100))
+        got = info(sock)
+        assert (got.user_page_bytes, got.kernel_page_bytes) == (1 << 30, HUGE)
+        assert got.kernel_huge_bytes == 64 * MIB and got.reason == 0
+        with packet_socket() as second:
+            enable(second, memory.address + 64 * MIB, 64 * MIB)
+    memory.close()
+
+
+@pytest.mark.parametrize("node", [0, 1])
+@pytest.mark.parametrize("policy", HUGE_POLICIES)
+def test_ring_on_the_node_that_the_task_asks_for(policy, node):
+    """The guest has two nodes (numa=fake=2)."""
+    set_mempolicy, bind = 238, 2
+    check(libc.syscall(set_mempolicy, bind, ctypes.byref(ctypes.c_ulong(1 << node)), 8))
+    try:
+        with Ring(policy, total=4 * MIB) as ring:
+            assert info(ring.sock).node == node
+    finally:
+        check(libc.syscall(set_mempolicy, 0, None, 0))
+
+
+def time_of_1_gib(policy: str) -> float:
+    start = time.monotonic()
+    with Ring(policy, block=4 * MIB, total=1 << 30):
+        pass
+    return time.monotonic() - start
+
+
+def test_time_to_open_map_and_close_1_gib(table):
+    """A ratio, no more: the guest is emulated. Stock clears and inserts 262,144 pages one by one."""
+    pool = Path("/proc/sys/vm/nr_hugepages")
+    before = pool.read_text()
+    stock = time_of_1_gib("STOCK")
+    transhuge = time_of_1_gib("TRANSHUGE")
+    pool.write_text("512")
+    assert int(pool.read_text()) == 512
+    hugetlb = time_of_1_gib("HUGETLB")
+    pool.write_text(before)
+    table.append(f"open, map and close 1 GiB: stock {stock:.2f} s = 1, TRANSHUGE {transhuge / stock:.2f}, "
+                 f"HUGETLB {hugetlb / stock:.2f}")
+    assert min(stock, transhuge, hugetlb) > 0
