@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Programs under preload.so: their environment, what they say, the rings in their address space."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from helpers import DEADLINE_S, child_environment, wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+LIBRARY = ROOT / "preload" / "preload.so"
+PACKET_HUGE_INFO = 0x4806
+MIB = 1 << 20
+
+
+def kernel_has_policies() -> bool:
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sock:
+        try:
+            sock.getsockopt(socket.SOL_PACKET if hasattr(socket, "SOL_PACKET") else 263, PACKET_HUGE_INFO, 72)
+        except OSError:
+            return False
+    return True
+
+
+def environment(*, shim: bool = True, library: object = LIBRARY, **settings: object) -> dict[str, str]:
+    """settings: policy="thp", ring="64M" and so on; no HUGEPCAP_ variable of the caller's gets through."""
+    plain = {name: value for name, value in child_environment().items() if not name.startswith("HUGEPCAP_")}
+    if shim:
+        plain["LD_PRELOAD"] = str(library)
+    plain.update((f"HUGEPCAP_{name.upper()}", str(value)) for name, value in settings.items() if value is not None)
+    return plain
+
+
+def run(command: list[object], deadline_s: float = DEADLINE_S, **settings: object) -> subprocess.CompletedProcess:
+    return subprocess.run([str(word) for word in command], env=environment(**settings), text=True, timeout=deadline_s,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+class Mapping(NamedTuple):
+    """A ring as smaps has it. Sizes in bytes; `huge` is what PMD entries map."""
+
+    name: str
+    bytes: int
+    page_bytes: int
+    huge: int
+
+
+def ring_mappings(pid: int) -> list[Mapping]:
+    """The mappings of packet sockets and of the shim's own memory."""
+    found = []
+    for entry in re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", Path(f"/proc/{pid}/smaps").read_text(), flags=re.M)[1:]:
+        head, *lines = entry.splitlines()
+        name = head.split(maxsplit=5)[5] if len(head.split()) > 5 else ""
+        if not name.startswith(("socket:", "/memfd:hugepcap")):
+            continue
+        sizes = {key: int(value.split()[0]) * 1024 for key, value in
+                 (line.split(":") for line in lines) if value.endswith(" kB")}
+        huge = sizes["Size"] if sizes["KernelPageSize"] > 4096 else sizes["FilePmdMapped"] + sizes["ShmemPmdMapped"]
+        found.append(Mapping(name, sizes["Size"], sizes["KernelPageSize"], huge))
+    return found
+
+
+class Program:
+    """A capturing program. Its output goes to a file, so that no full pipe can hold it up."""
+
+    def __init__(self, command: list[object], ready: str, **settings: object) -> None:
+        self.command = [str(word) for word in command]
+        self.log = tempfile.TemporaryFile()
+        self.child = subprocess.Popen(self.command, env=environment(**settings), stdin=subprocess.PIPE,
+                                      stdout=self.log, stderr=subprocess.STDOUT)
+        self.wait_for(ready)
+
+    def said(self) -> str:
+        return os.pread(self.log.fileno(), 1 << 20, 0).decode(errors="replace")
+
+    def wait_for(self, words: str) -> None:
+        def there() -> bool:
+            assert self.child.poll() is None or words in self.said(), f"{self.command} ended: {self.said()}"
+            return words in self.said()
+
+        wait_until(there, f"{self.command} to say {words!r}")
+
+    def rings(self) -> list[Mapping]:
+        return ring_mappings(self.child.pid)
+
+    def tell(self, line: str) -> None:
+        self.child.stdin.write(line.encode() + b"\n")
+        self.child.stdin.flush()
+
+    def end(self, how: int = signal.SIGTERM) -> int:
+        self.child.send_signal(how)
+        return self.finish()
+
+    def finish(self) -> int:
+        status = self.child.wait(DEADLINE_S)
+        return status
+
+    def __enter__(self) -> Program:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self.child.poll() is None:
+            self.child.kill()
+        self.child.wait(DEADLINE_S)
+        self.child.stdin.close()
+        self.log.close()
