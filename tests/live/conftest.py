@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Live captures: a Reader on a private link, and each method of reading as one function."""
+
+from __future__ import annotations
+
+import pytest
+
+import hugepcap
+from reading import METHODS
+
+TO_MS = 20
+
+
+@pytest.fixture
+def reader(link):
+    with hugepcap.open_live(link.far, 65535, 1, TO_MS) as opened:
+        yield opened
+
+
+@pytest.fixture(params=METHODS)
+def method(request):
+    return request.param

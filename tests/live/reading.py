@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every method of reading, reduced to: give each packet to `take`, wait as the method waits."""
+
+from __future__ import annotations
+
+import struct
+
+from hugepcap._generate import sequence_of
+
+BUFFER = bytearray(64 << 20)
+
+
+def by_next(reader, take):
+    hdr, data = reader.next()
+    if hdr is not None:
+        take(data)
+
+
+def by_loop(reader, take):
+    reader.loop(-1, lambda hdr, data: take(data))
+
+
+def by_dispatch(reader, take):
+    reader.dispatch(-1, lambda hdr, data: take(data))
+
+
+def by_next_batch(reader, take):
+    packets, records = reader.next_batch(4096)
+    for _, _, offset, caplen in struct.iter_unpack("=IIII", records):
+        take(packets[offset:offset + caplen])
+
+
+def by_loop_filtered(reader, take):
+    reader.loop_filtered(-1, lambda hdr, data, cls: take(data))
+
+
+def by_loop_to_buffer(reader, take, cnt=-1):
+    used = reader.loop_to_buffer(cnt, BUFFER)[3]
+    at = 0
+    while at < used:
+        caplen, _ = struct.unpack_from("<IB", BUFFER, at)
+        take(bytes(BUFFER[at + 5:at + 5 + caplen]))
+        at += 5 + caplen
+
+
+def by_iteration(reader, take):
+    for _, data in reader:
+        take(data)
+
+
+METHODS = {
+    "next": by_next, "loop": by_loop, "dispatch": by_dispatch, "next_batch": by_next_batch,
+    "loop_filtered": by_loop_filtered, "loop_to_buffer": by_loop_to_buffer, "iteration": by_iteration,
+}
+# These return by themselves after a timeout; the others go on until they are told to end.
+TIMED = ("next", "dispatch", "next_batch")
+
+
+def numbers(datas):
+    return [sequence_of(data) for data in datas]
+
+
+def read_packets(reader, count):
+    """The next `count` packets' data."""
+    seen = []
+    reader.loop(count, lambda hdr, data: seen.append(data))
+    return seen

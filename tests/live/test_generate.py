@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The traffic generator: what it sends is what it says."""
+
+import signal
+import struct
+from collections import Counter
+
+import pytest
+
+import hugepcap
+import netns
+from helpers import start_child
+from hugepcap._generate import Sent, build_packet, generate, sequence_of
+from reading import numbers, read_packets
+
+KINDS = {
+    "least": {"sizes": (60, 60)}, "sizes": {"sizes": (60, 1514)}, "seed": {"seed": 9, "flows": 5},
+    "vlan": {"vlan": 42, "sizes": (64, 80)}, "ipv6": {"ipv6": True, "sizes": (80, 300)},
+    "ipv6 vlan": {"ipv6": True, "vlan": 1, "sizes": (90, 91)}, "raw": {"ethernet": False, "sizes": (40, 90)},
+}
+
+
+def folded(data):
+    """The one's complement sum of big-endian words: 0xffff over data with a right checksum in it."""
+    total = sum(struct.unpack(f"!{(len(data) + 1) // 2}H", data + bytes(len(data) % 2)))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total
+
+
+# ---- building ----
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_checksums_and_lengths(kind):
+    settings = KINDS[kind]
+    for number in range(300):
+        packet = build_packet(number, **settings)
+        l3 = 0 if settings.get("ethernet") is False else 18 if "vlan" in settings else 14
+        ip = packet[l3:]
+        if settings.get("ipv6"):
+            udp, addresses = ip[40:], ip[8:40]
+            assert ip[0] >> 4 == 6 and struct.unpack_from("!H", ip, 4)[0] == len(udp)
+        else:
+            udp, addresses = ip[20:], ip[12:20]
+            assert ip[0] == 0x45 and struct.unpack_from("!H", ip, 2)[0] == len(ip) and folded(ip[:20]) == 0xFFFF
+        assert struct.unpack_from("!H", udp, 4)[0] == len(udp)
+        assert folded(addresses + struct.pack("!HH", 17, len(udp)) + udp) == 0xFFFF
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sequence_comes_back(kind):
+    for number in (0, 1, 255, 2**32, 2**48 - 2):
+        assert sequence_of(build_packet(number, **KINDS[kind])) == number
+
+
+@pytest.mark.parametrize("packet", [b"", bytes(60), b"x" * 1500, build_packet(5)[:53], build_packet(5)[:42]])
+def test_no_sequence_in_other_packets(packet):
+    with pytest.raises(ValueError):
+        sequence_of(packet)
+
+
+def test_the_same_seed_gives_the_same_packets():
+    def run(seed):
+        return [build_packet(i, seed=seed, sizes=(60, 1514), flows=3) for i in range(100)]
+
+    assert run(1) == run(1) != run(2)
+
+
+def test_sizes_are_spread():
+    found = Counter(len(build_packet(i, sizes=(100, 109))) for i in range(5000))
+    assert set(found) == set(range(100, 110)) and min(found.values()) > 300
+
+
+def test_flows():
+    def flow(packet):
+        return packet[:12], packet[26:38]
+
+    assert len({flow(build_packet(i, flows=7)) for i in range(100)}) == 7
+    assert flow(build_packet(3, flows=7)) == flow(build_packet(10, flows=7))
+
+
+@pytest.mark.parametrize("settings", [
+    {"sizes": (40, 60)}, {"sizes": (60, 59)}, {"sizes": (60, 65_536)}, {"flows": 0}, {"vlan": 65_536}, {"vlan": -2},
+    {"ipv6": True, "sizes": (60, 60)}, {"sequence": -1}, {"sequence": 2**48},
+])
+def test_impossible_packets(settings):
+    with pytest.raises((ValueError, OverflowError)):
+        build_packet(settings.pop("sequence", 0), **settings)
+
+
+def test_decoded_by_dpkt():
+    import dpkt
+
+    packet = dpkt.ethernet.Ethernet(build_packet(77, vlan=42, sizes=(100, 100)))
+    assert packet.vlan_tags[0].id == 42
+    assert isinstance(packet.data.data, dpkt.udp.UDP) and sequence_of(bytes(packet.data.data)) == 77
+
+
+# ---- sending ----
+
+def test_what_is_sent(reader, link):
+    sent = generate(link.near, 500, sizes=(60, 1514), flows=4, seed=3, first_seq=100)
+    packets = read_packets(reader, 500)
+    assert packets == [build_packet(100 + i, sizes=(60, 1514), flows=4, seed=3) for i in range(500)]
+    assert type(sent) is Sent and sent[:2] == (500, sum(map(len, packets))) and sent.seconds > 0
+
+
+def test_nothing_is_left_out(link):
+    """At top speed into a small queue: ENOBUFS is waited out."""
+    netns.ip(f"link set {link.near} txqueuelen 2")
+    with hugepcap.open_live(link.far, 65535, 1, 20, buffer_size=256 << 20) as reader:
+        for bypass in (True, False):
+            assert generate(link.near, 100_000, qdisc_bypass=bypass).packets == 100_000
+        assert reader.stats()[0] == 200_000
+
+
+def test_rate(reader, link):
+    """So many packets cannot go out in less time than the rate gives them; how much more it takes is the machine's."""
+    sent = generate(link.near, 2001, rate_pps=10_000)
+    assert sent.packets == 2001 and sent.seconds >= 0.2
+    assert numbers(read_packets(reader, 2001)) == list(range(2001))
+
+
+def test_no_packets(link):
+    assert generate(link.near, 0)[:2] == (0, 0)
+
+
+@pytest.mark.parametrize("device, error", [("nosuch0", OSError), ("a" * 40, OSError), (None, TypeError)])
+def test_wrong_devices(network, device, error):
+    with pytest.raises(error):
+        generate(device, 1)
+
+
+def test_a_device_that_is_down(link):
+    netns.ip(f"link set {link.near} down")
+    with pytest.raises(hugepcap.PcapError, match="near"):
+        generate(link.near, 1)
+
+
+def test_packets_over_the_mtu(link):
+    with pytest.raises(hugepcap.PcapError, match="2000 bytes"):
+        generate(link.near, 1, sizes=(2000, 2000))
+
+
+ENDLESS = """
+import sys
+from hugepcap._generate import generate
+print("ready")
+generate("near", 10**12, rate_pps=int(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("rate", [0, 1000, 1])
+def test_ctrl_c(link, rate):
+    with hugepcap.open_live(link.far, 65535, 1, 20) as reader:
+        child = start_child(ENDLESS, rate)
+        try:
+            read_packets(reader, 1)
+            child.send_signal(signal.SIGINT)
+            assert "KeyboardInterrupt" in child.communicate(timeout=30)[1]
+        finally:
+            child.kill()

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A million packets numbered in sequence: delivered + dropped == sent, in order, none twice."""
+
+import array
+import itertools
+
+import pytest
+
+import hugepcap
+from helpers import Background, send, sending, wait_until
+from hugepcap._generate import sequence_of
+from reading import METHODS, TIMED, by_loop_to_buffer
+
+MILLION = 1_000_000
+
+
+class Tally:
+    """The sequence numbers of what was delivered."""
+
+    def __init__(self):
+        self.seen = array.array("Q")
+
+    def take(self, data):
+        self.seen.append(sequence_of(data))
+
+    def is_complete(self, reader, sent, method):
+        """Whether nothing more will come. What goes into a buffer is seen only in filtered_stats() until the end."""
+        delivered = reader.filtered_stats()[0] if method == "loop_to_buffer" else len(self.seen)
+        received, dropped, _ = reader.stats()
+        return received == sent and delivered == received - dropped
+
+    def check(self, reader, sent):
+        received, dropped, _ = reader.stats()
+        assert received == sent
+        assert len(self.seen) + dropped == sent
+        assert all(first < second for first, second in zip(self.seen, itertools.islice(self.seen, 1, None)))
+        return dropped
+
+
+def read_all(reader, method, tally, sender, sent):
+    """Reads until the sender has ended and everything that was not dropped is there."""
+    read = METHODS[method]
+    if method in TIMED:
+        while sender.is_alive() or not tally.is_complete(reader, sent, method):
+            read(reader, tally.take)
+        return
+
+    def end():
+        sender.join()
+        wait_until(lambda: tally.is_complete(reader, sent, method), "all packets", 60)
+        reader.breakloop()
+
+    ender = Background(end)
+    read(reader, tally.take)
+    ender.result()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_million_while_they_come(reader, link, method):
+    tally = Tally()
+    with sending(link.near, MILLION, flows=16) as sender:
+        read_all(reader, method, tally, sender, MILLION)
+    tally.check(reader, MILLION)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_ring_that_overflows(link, method):
+    """Nothing is read until everything is sent: most is dropped, the rest is whole."""
+    sent = 100_000
+    with hugepcap.open_live(link.far, 65535, 1, 20, buffer_size=4 << 20) as reader:
+        tally = Tally()
+        send(link.near, sent, sizes=(60, 1514))
+        read_all(reader, method, tally, Background(lambda: None), sent)
+        assert 0 < tally.check(reader, sent) < sent
+        assert tally.seen[0] == 0
+
+
+def test_the_ring_goes_on_after_an_overflow(link):
+    with hugepcap.open_live(link.far, 65535, 1, 20, buffer_size=4 << 20) as reader:
+        tally = Tally()
+        for start in range(0, 200_000, 50_000):
+            send(link.near, 50_000, first_seq=start)
+            received, dropped, _ = reader.stats()
+            reader.loop(received - dropped - len(tally.seen), lambda hdr, data: tally.take(data))
+        assert tally.check(reader, 200_000) > 0
+        assert tally.seen[-1] > 150_000
+
+
+@pytest.mark.parametrize("sizes", [(60, 60), (60, 1514), (1514, 1514)])
+def test_contents(reader, link, sizes):
+    """Every byte of every packet, against the generator."""
+    from hugepcap._generate import build_packet
+
+    sent = send(link.near, 20_000, sizes=sizes, flows=7, seed=5)
+    number = itertools.count()
+
+    def check(hdr, data):
+        expected = build_packet(next(number), sizes=sizes, flows=7, seed=5)
+        assert data == expected and hdr.getlen() == hdr.getcaplen() == len(expected)
+
+    reader.loop(sent.packets, check)
+    assert next(number) == 20_000
+
+
+def test_methods_mixed(reader, link):
+    """Methods take turns; each goes on with the packet after the other's last."""
+    sent = 50_000
+    send(link.near, sent, sizes=(60, 400))
+    tally = Tally()
+    turns = itertools.cycle([
+        lambda: METHODS["next"](reader, tally.take),
+        lambda: reader.loop(7, lambda hdr, data: tally.take(data)),
+        lambda: reader.dispatch(11, lambda hdr, data: tally.take(data)),
+        lambda: by_loop_to_buffer(reader, tally.take, 13),
+        lambda: reader.loop_filtered(17, lambda hdr, data, cls: tally.take(data)),
+        lambda: tally.take(next(iter(reader))[1]),
+        lambda: METHODS["next_batch"](reader, tally.take),
+    ])
+    while len(tally.seen) < sent - 5000:
+        next(turns)()
+    reader.loop(sent - len(tally.seen), lambda hdr, data: tally.take(data))
+    assert tally.check(reader, sent) == 0

@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One Reader in two threads, in its own callback, over a fork; several Readers on one device."""
+
+import collections
+import gc
+import os
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import hugepcap
+from helpers import Background, background_read, run_child, send, sending, wait_until
+from reading import METHODS, TIMED, by_loop_to_buffer, numbers, read_packets
+
+
+# ---- threads ----
+
+def test_a_second_thread_is_refused(link, method):
+    with hugepcap.open_live(link.far, 65535, 1, 0) as reader:
+        reading = background_read(lambda: METHODS[method](reader, lambda data: None))
+        with pytest.raises(hugepcap.PcapError, match="another thread is reading"):
+            reader.next()
+        send(link.near, 1)
+        reader.breakloop()
+        reading.result()
+
+
+def test_two_threads_lose_nothing(reader, link):
+    """Each takes turns; a refused call takes no packet."""
+    sent = 20_000
+    seen = {0: [], 1: []}
+    refused = collections.Counter()
+
+    def read(name):
+        while sum(map(len, seen.values())) < sent:
+            try:
+                METHODS["next_batch"](reader, seen[name].append)
+            except hugepcap.PcapError as error:
+                assert "another thread" in str(error)
+                refused[name] += 1
+
+    with sending(link.near, sent):
+        readers = [Background(read, name) for name in seen]
+        for each in readers:
+            each.result()
+    assert sorted(numbers(seen[0] + seen[1])) == list(range(sent))
+
+
+def test_other_methods_while_a_thread_reads(link):
+    with hugepcap.open_live(link.far, 65535, 1, 0) as reader:
+        seen = []
+        reading = background_read(lambda: METHODS["loop"](reader, seen.append))
+        reader.setfilter("greater 100")
+        send(link.near, 5)
+        send(link.near, 5, sizes=(100, 100), first_seq=5)
+        wait_until(lambda: len(seen) == 5, "what the filter lets through")
+        assert reader.stats()[1:] == (0, 0)
+        assert (reader.datalink(), reader.getnonblock()) == (1, 0) and reader.getfd() >= 0
+        reader.breakloop()
+        reading.result()
+    assert numbers(seen) == [5, 6, 7, 8, 9]
+
+
+def test_readers_in_threads_of_their_own(link):
+    sent = 50_000
+    readers = [hugepcap.open_live(link.far, 65535, 1, 20) for _ in range(3)]
+    reading = [Background(read_packets, reader, sent) for reader in readers]
+    send(link.near, sent, rate_pps=100_000)
+    assert [numbers(each.result()) == list(range(sent)) for each in reading] == [True] * 3
+    for reader in readers:
+        reader.close()
+
+
+# ---- re-entry ----
+
+@pytest.mark.parametrize("outer", ["loop", "dispatch", "loop_filtered"])
+def test_reading_in_the_callback_is_refused(reader, link, outer, method):
+    send(link.near, 3)
+
+    def callback(hdr, data, *cls):
+        METHODS[method](reader, lambda data: None)
+
+    with pytest.raises(hugepcap.PcapError, match="callback"):
+        getattr(reader, outer)(3, callback)
+    assert numbers(read_packets(reader, 2)) == [1, 2]
+
+
+def test_settings_in_the_callback(reader, link, tmp_path):
+    send(link.near, 3)
+    answers = []
+
+    def callback(hdr, data):
+        dumper = reader.dump_open(tmp_path / "out")
+        dumper.dump(hdr, data)
+        dumper.close()
+        answers.append((reader.stats()[0], reader.datalink(), reader.setnonblock(0), reader.setfilter("udp")))
+
+    reader.loop(3, callback)
+    assert answers == [(3, 1, None, None)] * 3
+
+
+# ---- fork ----
+
+FORK = """
+import os, sys
+import hugepcap
+from helpers import send
+reader = hugepcap.open_live("far", 65535, 1, 20)
+send("near", 10)
+assert reader.next()[0] is not None
+pid = os.fork()
+if pid == 0:
+    verdict = 1
+    try:
+        reader.next()
+    except hugepcap.PcapError as error:
+        verdict = 0 if "fork" in str(error) else 2
+    reader.close()
+    del reader
+    with hugepcap.open_live("far", 65535, 1, 20) as own:
+        send("near", 1)
+        verdict += 0 if own.next()[0] is not None else 4
+    os._exit(verdict)
+verdict = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+seen = []
+reader.loop(10, lambda hdr, data: seen.append(data))
+print(verdict, len(seen), reader.stats()[:2])
+reader.close()
+"""
+
+
+def test_fork(link):
+    """The child is refused and cannot disturb the parent's ring; it opens its own."""
+    done = run_child(FORK)
+    assert (done.stdout.strip(), done.returncode) == ("0 10 (11, 0)", 0), done.stderr
+
+
+# ---- fanout ----
+
+@pytest.mark.parametrize("mode", ["PACKET_FANOUT_HASH", "PACKET_FANOUT_LB"])
+def test_fanout(link, mode):
+    sent = 100_000
+    with hugepcap.open_live(link.far, 65535, 1, 20) as one, hugepcap.open_live(link.far, 65535, 1, 20) as two:
+        for reader in (one, two):
+            reader.set_fanout(os.getpid(), getattr(hugepcap, mode))
+        seen = [[], []]
+        stop = threading.Event()
+
+        def read(reader, into):
+            while not stop.is_set():
+                METHODS["next_batch"](reader, into.append)
+
+        reading = [Background(read, reader, into) for reader, into in zip((one, two), seen)]
+        send(link.near, sent, flows=64, rate_pps=200_000)
+        wait_until(lambda: sum(map(len, seen)) + one.stats()[1] + two.stats()[1] == sent, "all packets")
+        stop.set()
+        for each in reading:
+            each.result()
+    sequence = numbers(seen[0]), numbers(seen[1])
+    assert all(list(part) == sorted(part) for part in sequence) and min(map(len, sequence)) > 0
+    assert len(set(sequence[0]) | set(sequence[1])) == len(sequence[0]) + len(sequence[1]) <= sent
+    if mode == "PACKET_FANOUT_HASH":
+        assert not {number % 64 for number in sequence[0]} & {number % 64 for number in sequence[1]}
+
+
+# ---- the end of a Reader ----
+
+def test_unclosed_readers_warn(link):
+    reader = hugepcap.open_live(link.far, 65535, 1, 20)
+    with pytest.warns(ResourceWarning, match="unclosed.*far"):
+        del reader
+        gc.collect()
+
+
+@pytest.mark.parametrize("end", ["close", "with", "never activated"])
+def test_closed_readers_do_not_warn(link, end):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        reader = hugepcap.create(link.far)
+        if end != "never activated":
+            reader.activate()
+        if end == "close":
+            reader.close()
+        if end == "with":
+            with reader:
+                pass
+        del reader
+        gc.collect()
+
+
+def held():
+    """Descriptors, mappings of sockets, resident KiB."""
+    with open("/proc/self/maps") as maps:
+        sockets = sum("socket:[" in line for line in maps)
+    with open("/proc/self/statm") as statm:
+        resident = int(statm.read().split()[1]) * 4
+    return len(os.listdir("/proc/self/fd")), sockets, resident
+
+
+def open_and_read(link, number):
+    with hugepcap.open_live(link.far, 65535, 1, 20, buffer_size=1 << 20, filter="udp") as reader:
+        reader.setfilter("ip")
+        if number % 10 == 0:
+            send(link.near, 10)
+            read_packets(reader, 5)
+
+
+def test_a_thousand_readers_leave_nothing(link):
+    # closing a ring waits for the kernel (RCU): side by side these waits are one
+    with ThreadPoolExecutor(16) as pool:
+        def run(number):
+            collections.deque(pool.map(lambda each: open_and_read(link, each), range(number)), maxlen=0)
+            gc.collect()
+            return held()
+
+        fds, sockets, resident = run(100)
+        after = run(1000)
+    assert after[:2] == (fds, sockets)
+    # a leak of one 16 KiB program or table in each would be 16 MiB
+    assert after[2] - resident < 4096
+
+
+def test_packets_leave_nothing(reader, link, method):
+    def run(number):
+        for _ in range(number):
+            send(link.near, 5000, sizes=(1400, 1400))
+            left = [5000]
+            while left[0]:
+                read_some(reader, method, left)
+        gc.collect()
+        return held()[2]
+
+    before = run(4)
+    # a leak of headers alone would be 40,000 x 48 bytes
+    assert run(8) - before < 1500
+
+
+def read_some(reader, method, left):
+    def take(data):
+        left[0] -= 1
+        if left[0] == 0 and method not in TIMED:
+            reader.breakloop()
+
+    if method == "loop_to_buffer":
+        by_loop_to_buffer(reader, take, left[0])
+    else:
+        METHODS[method](reader, take)
+
+
+def test_failed_opens_leave_nothing(link):
+    def fail():
+        for arguments, options in [(("nosuch0", 65535, 1, 20), {}), ((link.far, 65535, 1, 20), {"filter": "bogus ("})]:
+            with pytest.raises(hugepcap.PcapError):
+                hugepcap.open_live(*arguments, **options)
+
+    fail()
+    gc.collect()
+    before = held()[:2]
+    for _ in range(100):
+        fail()
+    gc.collect()
+    assert held()[:2] == before
