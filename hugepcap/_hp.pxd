@@ -103,7 +103,11 @@ cdef extern from "hp_source.h" nogil:
         int plain
 
     void hp_source_settle(hp_source *)
-    int hp_source_next(hp_source *, hp_frame *)
+    enum hp_touch:
+        HP_TOUCH_HEADS
+        HP_TOUCH_ALL
+    int hp_source_next(hp_source *, hp_cursor *, hp_frame *, hp_touch)
+    void hp_copy(uint8_t *, const uint8_t *, uint32_t)
     void hp_source_release(hp_source *)
     void hp_source_settle_block(hp_source *)
 
@@ -181,11 +185,12 @@ cdef extern from "hp_batch.h" nogil:
 
     struct hp_batch:
         hp_record *records
-        const uint8_t **data
+        uint8_t *bytes
         uint32_t capacity
+        uint32_t room
         uint32_t nr
-        uint64_t bytes
+        uint32_t used
 
+    uint32_t hp_batch_room(const hp_source *, const hp_frame *, uint32_t)
     void hp_batch_add(hp_batch *, const hp_frame *)
     int hp_batch_collect(hp_batch *, hp_source *)
-    void hp_batch_copy(const hp_batch *, uint8_t *)

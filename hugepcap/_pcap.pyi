@@ -5,7 +5,6 @@ from typing_extensions import Buffer, disjoint_base, Self
 
 from ._packet import Pkthdr
 
-MAXIMUM_SNAPLEN: int
 NANOSECOND_MAGICS: tuple[bytes, ...]
 PCAPNG_MAGIC: bytes
 GZIP_MAGIC: bytes

@@ -9,7 +9,7 @@ from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.exc cimport PyErr_Occurred
 from cpython.number cimport PyNumber_Index
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.errno cimport errno as c_errno
+from libc.errno cimport EAGAIN, errno as c_errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdio cimport clearerr, fclose, ferror, fflush, fopen, ftell
 from posix.stdio cimport fdopen, fileno
@@ -21,6 +21,7 @@ from .errors import BPFError, PcapCorruptError, PcapError, from_errno
 
 cdef extern from *:
     """
+    #include <errno.h>
     #include <stdio.h>
     #include <linux/filter.h>
     #include <pcap/pcap.h>
@@ -31,16 +32,16 @@ cdef extern from *:
     /* libpcap's instruction and the kernel's are the same bytes; hp_bpf.h relies on it. */
     _Static_assert(sizeof(struct bpf_insn) == sizeof(struct sock_filter), "bpf_insn is not sock_filter");
     static FILE *hp_stdout(void) { return stdout; }
+    static void hp_clear_errno(void) { errno = 0; }
     """
     unsigned int hp_run_filter(const void *, const uint8_t *, unsigned int, unsigned int) nogil
     FILE *hp_stdout()
+    void hp_clear_errno() nogil
 
 
 cdef extern from "hp_bpf.h" nogil:
     int hp_bpf_tests_vlan(const sock_filter *, unsigned int)
 
-
-MAXIMUM_SNAPLEN = 262144    # libpcap's own limit; anything else outside 1..this means "all of it"
 
 NANOSECOND_MAGICS = (b"\x4d\x3c\xb2\xa1", b"\xa1\xb2\x3c\x4d")
 PCAPNG_MAGIC = b"\x0a\x0d\x0d\x0a"
@@ -333,7 +334,9 @@ cdef int pull(void *ctx, hp_frame *frame) noexcept nogil:
     cdef pull_state *state = <pull_state *>ctx
     cdef pcap_pkthdr *hdr = NULL
     cdef const unsigned char *data = NULL
-    cdef int rc = pcap_next_ex(state.handle, &hdr, &data)
+    cdef int rc
+    hp_clear_errno()
+    rc = pcap_next_ex(state.handle, &hdr, &data)
     if rc == 1:
         state.packets += 1
         frame.data = <uint8_t *>data
@@ -343,7 +346,8 @@ cdef int pull(void *ctx, hp_frame *frame) noexcept nogil:
         frame.nsec = <uint32_t>hdr.ts.tv_usec * state.nsec_factor
         frame.status = 0
         return HP_FRAME
-    if rc == 0:
+    # libpcap's netfilter reader calls it an error when a non-blocking socket has nothing
+    if rc == 0 or (rc == -1 and c_errno == EAGAIN):
         return HP_NONE
     return HP_EOF if rc == -2 else -5    # EIO; the reason is the handle's
 

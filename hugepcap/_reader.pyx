@@ -8,14 +8,14 @@ import warnings
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_XDECREF
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc, realloc
-from libc.string cimport memcpy
 
 from ._classify cimport Classifier
 from ._hp cimport (
-    HP_BUDGET, HP_EOF, HP_FRAME, HP_NONE, HP_RING_BYTES_MAX, hp_batch, hp_batch_add, hp_batch_collect, hp_batch_copy,
-    hp_buffer, hp_fill, hp_record, hp_ring_pending, hp_scan, hp_source_next, hp_source_settle,
+    HP_BUDGET, HP_EOF, HP_FRAME, HP_NONE, HP_RING_BYTES_MAX, HP_TOUCH_ALL, hp_batch, hp_batch_add, hp_batch_collect, hp_batch_room,
+    hp_buffer, hp_copy, hp_fill, hp_record, hp_ring_pending, hp_scan, hp_source_next, hp_source_settle,
 )
 from ._packet cimport Pkthdr
 from ._pcap cimport BPFProgram, Dumper, PcapHandle, compile_filter, hp_frame, lookupnet
@@ -24,6 +24,33 @@ from ._source cimport BROKEN, WAIT_FOREVER, Source, as_int
 
 from . import _pcap, _ring
 from .errors import PcapError, error_class
+
+cdef extern from *:
+    """
+    static PyObject *hp_new_bytes(Py_ssize_t size)
+    {
+        PyObject *made = PyBytes_FromStringAndSize(NULL, size);
+        if (!made)
+            PyErr_Clear();    /* the caller says what it was for */
+        return made;
+    }
+    /*
+     * Takes the reference; NULL with MemoryError set. Little waste stays behind the bytes: shrinking each
+     * batch's memory would have malloc map the next one anew, and the kernel clear it.
+     */
+    static PyObject *hp_cut_bytes(PyObject *made, Py_ssize_t size)
+    {
+        if (size < PyBytes_GET_SIZE(made) / 4 * 3) {
+            _PyBytes_Resize(&made, size);
+        } else {
+            Py_SET_SIZE(made, size);
+            PyBytes_AS_STRING(made)[size] = 0;
+        }
+        return made;
+    }
+    """
+    PyObject *hp_new_bytes(Py_ssize_t)
+    bytes hp_cut_bytes(PyObject *, Py_ssize_t)
 
 # pcap_activate(3PCAP)'s results, as activate() and the set_ methods return them.
 ERROR = -1
@@ -67,7 +94,9 @@ cdef inline Pkthdr header_of(const hp_frame *frame):
 
 
 cdef inline bytes data_of(const hp_frame *frame):
-    return PyBytes_FromStringAndSize(<const char *>frame.data, frame.caplen)
+    cdef bytes data = PyBytes_FromStringAndSize(NULL, frame.caplen)
+    hp_copy(<uint8_t *>PyBytes_AS_STRING(data), frame.data, frame.caplen)
+    return data
 
 
 cdef class Reader(Source):
@@ -81,12 +110,12 @@ cdef class Reader(Source):
         raise TypeError("a Reader comes from open_live(), create() or open_offline()")
 
     def __cinit__(self):
-        self.snaplen = _pcap.MAXIMUM_SNAPLEN
+        self.snaplen = _ring.MAXIMUM_SNAPLEN
         self.ring_bytes = _ring.DEFAULT_RING_BYTES
         self.tstamp_type = -1
 
     def __del__(self):
-        if self.live() and not self.closed:
+        if self.live() and not self.closed and not self.inherited():
             warnings.warn(f"unclosed {self!r}: call close() or use it with `with`", ResourceWarning, source=self)
         self.close()
 
@@ -112,7 +141,7 @@ cdef class Reader(Source):
         cdef int wanted = as_int(snaplen)
         rc = self.set_before_activation()
         if rc == 0:
-            self.snaplen = wanted if 0 < wanted <= _pcap.MAXIMUM_SNAPLEN else _pcap.MAXIMUM_SNAPLEN
+            self.snaplen = wanted if 0 < wanted <= _ring.MAXIMUM_SNAPLEN else _ring.MAXIMUM_SNAPLEN
         return rc
 
     def set_promisc(self, promisc, /) -> int:
@@ -312,7 +341,7 @@ cdef class Reader(Source):
                     self.boundary()
                     if wanted <= 0 and self.src.ring != NULL and self.src.ring.taken >= last_block:
                         break
-                rc = hp_source_next(&self.src, &frame)
+                rc = hp_source_next(&self.src, &self.src.cur, &frame, HP_TOUCH_ALL)
             if rc < 0:
                 self.fail(rc)
             if self.src.broken and done:
@@ -344,28 +373,27 @@ cdef class Reader(Source):
             self.leave()
 
     cdef tuple batch_of_block(self, hp_frame *first, uint32_t max_n):
-        """The first packet and what follows it in its block: sized first, then copied once."""
+        """The first packet and what follows it in its block, copied once into room that is cut to size."""
         cdef hp_batch batch
-        cdef bytes records, packets
+        cdef PyObject *records
+        cdef PyObject *packets
         cdef int rc
         batch.capacity = min(max_n, self.src.cur.left + 1)
-        batch.nr = 0
-        batch.bytes = 0
-        records = PyBytes_FromStringAndSize(NULL, batch.capacity * sizeof(hp_record))
-        batch.records = <hp_record *>PyBytes_AS_STRING(records)
-        batch.data = <const uint8_t **>malloc(batch.capacity * sizeof(uint8_t *))
-        if batch.data == NULL:
-            raise MemoryError(f"next_batch: no memory for {batch.capacity} packets")
+        batch.room = hp_batch_room(&self.src, first, batch.capacity)
+        batch.nr = batch.used = 0
+        records = hp_new_bytes(batch.capacity * sizeof(hp_record))
+        packets = hp_new_bytes(batch.room)
+        if records == NULL or packets == NULL:
+            Py_XDECREF(records)
+            Py_XDECREF(packets)
+            raise MemoryError(f"next_batch: no memory for {batch.capacity} packets in {batch.room} bytes")
+        batch.records = <hp_record *>PyBytes_AS_STRING(<object>records)
+        batch.bytes = <uint8_t *>PyBytes_AS_STRING(<object>packets)
         hp_batch_add(&batch, first)
         rc = hp_batch_collect(&batch, &self.src)
-        try:
-            packets = PyBytes_FromStringAndSize(NULL, batch.bytes)
-            hp_batch_copy(&batch, <uint8_t *>PyBytes_AS_STRING(packets))
-        finally:
-            free(batch.data)
         if rc < 0:
             self.defer(rc)
-        return packets, records if batch.nr == batch.capacity else records[:batch.nr * sizeof(hp_record)]
+        return hp_cut_bytes(packets, batch.used), hp_cut_bytes(records, batch.nr * sizeof(hp_record))
 
     cdef tuple batch_of_pulls(self, hp_frame *frame, uint32_t max_n):
         """The same through libpcap, whose packet is good only until the next."""
@@ -384,7 +412,7 @@ cdef class Reader(Source):
             nr += 1
             if nr == max_n:
                 break
-            rc = hp_source_next(&self.src, frame)
+            rc = hp_source_next(&self.src, &self.src.cur, frame, HP_TOUCH_ALL)
         if rc < 0:
             self.defer(rc)
         return bytes(packets), bytes(records)
@@ -539,7 +567,7 @@ cdef class Reader(Source):
         if self.ring_engine is None:
             self.pcap_engine.setdirection(way)
             return
-        self.ring_engine.ignore_outgoing(way == 1 or self.src.loopback)
+        self.ring_engine.ignore_outgoing(way == 1 or self.ring_engine.dev.loopback)
         self.src.direction = way
         hp_source_settle(&self.src)
 

@@ -13,6 +13,7 @@ cdef class Ring:
     cdef readonly int fd
     cdef readonly uint32_t snaplen
     cdef bint kernel_filters    # the kernel runs the whole of the last filter attached
+    cdef bint doubles           # a loopback device whose outgoing copies the kernel does not leave out
     cdef uint64_t ifdrops_before
     cdef void free(self)
     cdef int attach(self, BPFProgram program) except -1

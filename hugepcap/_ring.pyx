@@ -23,6 +23,8 @@ from ._pcap cimport BPFProgram, sock_filter
 from .errors import PcapDeviceError, PcapError, from_errno
 
 DEFAULT_RING_BYTES = 64 << 20
+# libpcap's limit: what "all of a packet" means
+MAXIMUM_SNAPLEN = 262144
 RING_BYTES_MAX = HP_RING_BYTES_MAX
 
 # The kernel hands over a block that is not full after at most this time, whatever the read timeout: packets of a
@@ -113,10 +115,12 @@ cdef class Ring:
         self.free()
 
     cdef void free(self):
-        hp_ring_close(&self.ring)
-        if self.fd >= 0:
-            close(self.fd)
+        cdef int fd = self.fd
         self.fd = -1
+        with nogil:    # closing waits for every CPU to leave the ring
+            hp_ring_close(&self.ring)
+            if fd >= 0:
+                close(fd)
 
     @property
     def block_bytes(self) -> int:
@@ -169,14 +173,22 @@ cdef class Ring:
     cdef int attach(self, BPFProgram program) except -1:
         """Attaches a filter (None: all packets), cut at snaplen; kernel_filters says whether the kernel could."""
         cdef sock_filter out[BPF_MAXINSNS]
-        cdef int nr = hp_bpf_for_socket(
-            <const sock_filter *>program.code.bf_insns if program is not None else NULL,
-            program.code.bf_len if program is not None else 0, self.dev.link, self.snaplen, out)
-        self.kernel_filters = nr > 0 and hp_sock_attach(self.fd, out, nr) == 0
+        cdef const sock_filter *insns = NULL
+        cdef unsigned int insns_nr = 0
+        cdef int nr, rc
+        if program is not None:
+            insns = <const sock_filter *>program.code.bf_insns
+            insns_nr = program.code.bf_len
+        nr = hp_bpf_for_socket(insns, insns_nr, self.dev.link, self.snaplen, out)
+        with nogil:
+            rc = hp_sock_attach(self.fd, out, nr) if nr > 0 else -1
+        self.kernel_filters = rc == 0
         if self.kernel_filters:
             return 0
-        nr = hp_bpf_for_socket(NULL, 0, self.dev.link, self.snaplen, out)
-        rc = hp_sock_attach(self.fd, out, nr)
+        # The reader filters: it has to see whole packets, and cuts them itself.
+        nr = hp_bpf_for_socket(NULL, 0, self.dev.link, MAXIMUM_SNAPLEN, out)
+        with nogil:
+            rc = hp_sock_attach(self.fd, out, nr)
         if rc < 0:
             raise from_errno(-rc, "SO_ATTACH_FILTER", f"on {self.device}")
         return 0
@@ -199,9 +211,9 @@ cdef class Ring:
                                    errno=errno.ENETDOWN, operation="read", detail=self.device)
         return None
 
-    def ignore_outgoing(self, bint on) -> None:
-        """Lets the kernel leave out what this host sends; older kernels cannot, the reader checks as well."""
-        hp_sock_ignore_outgoing(self.fd, on)
+    def ignore_outgoing(self, bint on) -> bool:
+        """Lets the kernel leave out what this host sends; False where it is older than 4.20 and cannot."""
+        return hp_sock_ignore_outgoing(self.fd, on) == 0
 
     def stats(self) -> tuple:
         """(received, dropped, dropped by the device): received counts the dropped ones too, as libpcap does."""
@@ -267,15 +279,16 @@ def open_ring(str device, *, uint32_t snaplen, bint promisc, int timeout_ms, uin
     if tstamp_type in (TSTAMP_ADAPTER, TSTAMP_ADAPTER_UNSYNCED):
         check(hp_sock_hw_timestamps(ring.fd, &ring.dev, &err), &err)
     hp_geometry_fit(&geo, affordable(ring_bytes), snaplen, retire_ms_for(timeout_ms, immediate))
-    with nogil:
+    with nogil:    # from here on the kernel may wait: for memory, for other CPUs
         rc = hp_ring_open(&ring.ring, ring.fd, &geo, &err)
     check(rc, &err)
     if ring.ring.geo.block_nr < geo.block_nr:
         warnings.warn(f"hugepcap: memory for {geo.block_nr} blocks of {geo.block_bytes} bytes was not to be had; "
                       f"the ring on {device} has {ring.ring.geo.block_nr}", RuntimeWarning, stacklevel=3)
     ring.attach(program)
-    if ring.dev.loopback:
-        ring.ignore_outgoing(True)
-    check(hp_sock_bind(ring.fd, &ring.dev, &err), &err)
+    ring.doubles = ring.dev.loopback and not ring.ignore_outgoing(True)
+    with nogil:
+        rc = hp_sock_bind(ring.fd, &ring.dev, &err)
+    check(rc, &err)
     ring.ifdrops_before = interface_drops(device, ring.dev.ifindex)
     return ring

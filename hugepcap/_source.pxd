@@ -54,3 +54,4 @@ cdef class Source:
     cdef int drop_filter(self) except -1
     cdef int finish(self) except -1
     cdef bint live(self)
+    cdef bint inherited(self)

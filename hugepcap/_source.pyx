@@ -10,7 +10,7 @@ from libc.string cimport memset
 from posix.unistd cimport close
 
 from ._hp cimport (
-    HP_DIR_OUT, HP_EOF, HP_FRAME, HP_NONE, HP_WAIT_ERROR, HP_WAIT_WOKEN, hp_now_ms, hp_ring_pending, hp_source,
+    HP_DIR_OUT, HP_EOF, HP_FRAME, HP_NONE, HP_TOUCH_ALL, HP_WAIT_ERROR, HP_WAIT_WOKEN, hp_now_ms, hp_ring_pending, hp_source,
     hp_source_next, hp_source_release, hp_source_settle, hp_source_settle_block, hp_wait, hp_wake, hp_wake_drain,
     hp_wake_open,
 )
@@ -63,6 +63,10 @@ cdef class Source:
 
     # ---- who may do what ----
 
+    cdef bint inherited(self):
+        """Whether this came from the parent by a fork."""
+        return self.generation != _generation
+
     cdef bint live(self):
         return self.ring_engine is not None or (self.pcap_engine is not None and not self.pcap_engine.offline)
 
@@ -81,7 +85,7 @@ cdef class Source:
         """The start of every read. Only one thread reads, and not from within its own callback."""
         cdef unsigned long me = PyThread_get_thread_ident()
         self.check_active()
-        if self.generation != _generation:
+        if self.inherited():
             raise PcapError("this Reader was opened before a fork and its ring is the parent's: "
                             "open a new one in the child")
         if self.owner == me:
@@ -113,7 +117,7 @@ cdef class Source:
         cdef int rc
         if hp_broken(&self.src):
             return self.take_break()
-        rc = hp_source_next(&self.src, frame)
+        rc = hp_source_next(&self.src, &self.src.cur, frame, HP_TOUCH_ALL)
         if rc == HP_FRAME:
             return rc
         return self.fetch_slow(rc, frame, timeout_ms)
@@ -126,7 +130,7 @@ cdef class Source:
                 left = max(deadline - hp_now_ms(), 0)
             if self.pause(left) == BROKEN:
                 return self.take_break()
-            rc = hp_source_next(&self.src, frame)
+            rc = hp_source_next(&self.src, &self.src.cur, frame, HP_TOUCH_ALL)
             if rc == HP_NONE and left == 0:
                 return rc
         if rc < 0:
@@ -219,7 +223,7 @@ cdef class Source:
         self.ring_engine = ring
         self.src.link = ring.dev.link
         self.src.snaplen = ring.snaplen
-        self.src.loopback = ring.dev.loopback
+        self.src.loopback = ring.doubles
         self.src.direction = 0
         self.src.ring = &ring.ring
         if program is not None and not ring.kernel_filters:
@@ -290,7 +294,7 @@ cdef class Source:
         """
         if self.closed or self.closing:
             return
-        if self.owner == 0 or self.generation != _generation:
+        if self.owner == 0 or self.inherited():
             self.finish()
             return
         self.closing = True
@@ -302,7 +306,7 @@ cdef class Source:
         self.closing = False
         self.closed = True
         self.owner = 0
-        if self.src.ring != NULL and self.generation == _generation:
+        if self.src.ring != NULL and not self.inherited():
             hp_source_release(&self.src)
         memset(&self.src, 0, sizeof(self.src))
         if self.ring_engine is not None:

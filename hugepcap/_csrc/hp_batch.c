@@ -1,36 +1,64 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "hp_batch.h"
 
-#include <string.h>
-
-void hp_batch_add(struct hp_batch *batch, const struct hp_frame *frame)
+uint32_t hp_batch_room(const struct hp_source *src, const struct hp_frame *first, uint32_t nr)
 {
-	struct hp_record *record = &batch->records[batch->nr];
+	const struct tpacket_block_desc *desc = (const struct tpacket_block_desc *)src->cur.block;
+	uint32_t from = (uint32_t)((const uint8_t *)first->hdr - src->cur.block);
+	uint32_t end = HP_READ_ONCE(desc->hdr.bh1.blk_len), left = src->cur.left + 1;
+	uint64_t bytes;
+
+	if (end > src->cur.block_bytes || end < from)
+		end = src->cur.block_bytes;
+	bytes = end - from;
+	/* Every frame has its headers in front; a little more than the mean lets most guesses hold. */
+	bytes -= bytes > (uint64_t)left * HP_FRAME_HDRLEN ? (uint64_t)left * HP_FRAME_HDRLEN : 0;
+	if (nr < left)
+		bytes = bytes * nr / left * 9 / 8;
+	return (uint32_t)bytes + first->caplen;
+}
+
+static inline int has_room(const struct hp_batch *batch, const struct hp_frame *frame)
+{
+	return frame->caplen <= batch->room - batch->used;
+}
+
+static inline void add(struct hp_batch *batch, const struct hp_frame *frame)
+{
+	struct hp_record *record = &batch->records[batch->nr++];
 
 	record->sec = (uint32_t)frame->sec;
 	record->usec = frame->nsec / 1000;
-	record->offset = (uint32_t)batch->bytes;
+	record->offset = batch->used;
 	record->caplen = frame->caplen;
-	batch->data[batch->nr++] = frame->data;
-	batch->bytes += frame->caplen;
+	hp_copy(batch->bytes + batch->used, frame->data, frame->caplen);
+	batch->used += frame->caplen;
+}
+
+void hp_batch_add(struct hp_batch *batch, const struct hp_frame *frame)
+{
+	add(batch, frame);
 }
 
 int hp_batch_collect(struct hp_batch *batch, struct hp_source *src)
 {
+	struct hp_batch local = *batch;	/* as the cursor: in registers, whatever is written to the bytes */
+	struct hp_cursor cur = src->cur, before;
 	struct hp_frame frame;
+	int rc = HP_NONE;
 
-	while (batch->nr < batch->capacity) {
-		int rc = hp_source_next_here(src, &frame);
-
+	while (local.nr < local.capacity) {
+		before = cur;
+		rc = hp_source_next_here(src, &cur, &frame, HP_TOUCH_ALL);
 		if (rc != HP_FRAME)
-			return rc;
-		hp_batch_add(batch, &frame);
+			break;
+		if (HP_UNLIKELY(!has_room(&local, &frame))) {
+			cur = before;
+			break;
+		}
+		add(&local, &frame);
 	}
-	return 0;
-}
-
-void hp_batch_copy(const struct hp_batch *batch, uint8_t *out)
-{
-	for (uint32_t i = 0; i < batch->nr; i++)
-		memcpy(out + batch->records[i].offset, batch->data[i], batch->records[i].caplen);
+	src->cur = cur;
+	*batch = local;
+	return rc < 0 ? rc : 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Many packets in one call: first their records, then, when their size is known, their bytes. */
+/* Many packets of one block in one call: their records, and their bytes one behind the other. */
 #ifndef HP_BATCH_H
 #define HP_BATCH_H
 
@@ -12,18 +12,21 @@ struct hp_record {
 
 struct hp_batch {
 	struct hp_record *records;
-	const uint8_t **data;	/* where each packet's bytes are; good until the block is released */
-	uint32_t capacity, nr;
-	uint64_t bytes;		/* of all packets together */
+	uint8_t *bytes;
+	uint32_t capacity, room;	/* of records, of bytes */
+	uint32_t nr, used;
 };
+
+/*
+ * Room for up to `nr` packets of the block under the cursor, `first` being the one just taken from it:
+ * a bound where they are all that the block has, and a guess from their mean length where they are not.
+ */
+uint32_t hp_batch_room(const struct hp_source *src, const struct hp_frame *first, uint32_t nr);
 
 /* Adds a packet; there must be room. */
 void hp_batch_add(struct hp_batch *batch, const struct hp_frame *frame);
 
-/* Adds what the block under the cursor still has, up to the capacity. 0, or -EBADMSG behind the last good one. */
+/* Adds what the block still has until a packet finds no room. 0, or -EBADMSG behind the last good one. */
 int hp_batch_collect(struct hp_batch *batch, struct hp_source *src);
-
-/* Copies the packets' bytes, one behind the other, to `out`. */
-void hp_batch_copy(const struct hp_batch *batch, uint8_t *out);
 
 #endif

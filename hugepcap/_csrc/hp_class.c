@@ -329,21 +329,24 @@ static inline int tally_frame(const struct hp_classifier *cls, int look, uint32_
 int hp_scan(struct hp_source *src, const struct hp_classifier *cls, uint32_t admit_mask, struct hp_tally *tally,
 	    uint64_t *budget, struct hp_frame *frame, int *index)
 {
-	int look = needs_look(cls);
+	int look = needs_look(cls), rc = HP_BUDGET;
+	struct hp_cursor cur = src->cur;
+	struct hp_frame one;
 
-	while (*budget) {
-		int rc = hp_source_next(src, frame);
-
-		if (rc != HP_FRAME)
-			return rc;
-		--*budget;
-		if (tally_frame(cls, look, admit_mask, tally, frame, index)) {
-			tally->admitted++;
-			return HP_FRAME;
-		}
+	for (; *budget; --*budget) {
+		rc = hp_source_next(src, &cur, &one, HP_TOUCH_HEADS);
+		if (rc != HP_FRAME || tally_frame(cls, look, admit_mask, tally, &one, index))
+			break;
 		tally->dropped++;
+		rc = HP_BUDGET;
 	}
-	return HP_BUDGET;
+	if (rc == HP_FRAME) {
+		*frame = one;
+		tally->admitted++;
+		--*budget;
+	}
+	src->cur = cur;
+	return rc;
 }
 
 static inline int put_record(struct hp_buffer *buf, const struct hp_frame *frame, int index)
@@ -358,7 +361,9 @@ static inline int put_record(struct hp_buffer *buf, const struct hp_frame *frame
 	at[2] = (uint8_t)(caplen >> 16);
 	at[3] = (uint8_t)(caplen >> 24);
 	at[4] = (uint8_t)(buf->class_base + index);
-	memcpy(at + 5, frame->data, caplen);
+	hp_copy(at + 5, frame->data, caplen);
+	for (uint32_t ahead = 0; ahead < caplen; ahead += 64)	/* the buffer is rarely in a cache */
+		__builtin_prefetch(at + 5 + caplen + ahead, 1);
 	buf->used += 5 + (size_t)caplen;
 	return 1;
 }
@@ -366,20 +371,22 @@ static inline int put_record(struct hp_buffer *buf, const struct hp_frame *frame
 int hp_fill(struct hp_source *src, const struct hp_classifier *cls, uint32_t admit_mask, struct hp_tally *tally,
 	    uint64_t *budget, struct hp_buffer *buf)
 {
-	int look = needs_look(cls), index;
-	struct hp_frame frame;
+	int look = needs_look(cls), rc = HP_BUDGET, index;
+	struct hp_cursor cur = src->cur;
+	struct hp_frame one;
 
 	for (; *budget; --*budget) {
-		int rc = hp_source_next(src, &frame);
-
+		rc = hp_source_next(src, &cur, &one, HP_TOUCH_ALL);
 		if (rc != HP_FRAME)
-			return rc;
-		if (!tally_frame(cls, look, admit_mask, tally, &frame, &index))
+			break;
+		rc = HP_BUDGET;
+		if (!tally_frame(cls, look, admit_mask, tally, &one, &index))
 			tally->dropped++;
-		else if (put_record(buf, &frame, index))
+		else if (put_record(buf, &one, index))
 			tally->admitted++;
 		else
 			tally->overflow++;
 	}
-	return HP_BUDGET;
+	src->cur = cur;
+	return rc;
 }

@@ -76,7 +76,7 @@ static inline void hp_source_release(struct hp_source *src)
 }
 
 /* Takes the next block of the ring: HP_FRAME (it has frames), HP_NONE or -EBADMSG. */
-static inline int hp_source_advance(struct hp_source *src)
+static inline int hp_source_advance(struct hp_source *src, struct hp_cursor *cur)
 {
 	int rc;
 
@@ -85,27 +85,31 @@ static inline int hp_source_advance(struct hp_source *src)
 		if (!hp_ring_peek(src->ring, &src->index))
 			return HP_NONE;
 		src->held = 1;
-		rc = hp_cursor_open(&src->cur, (uint8_t *)hp_ring_desc(src->ring, src->index),
-				    src->ring->geo.block_bytes);
+		rc = hp_cursor_open(cur, (uint8_t *)hp_ring_desc(src->ring, src->index), src->ring->geo.block_bytes);
 		if (HP_UNLIKELY(rc < 0))
 			return rc;
-	} while (src->cur.left == 0);
+	} while (cur->left == 0);
 	return HP_FRAME;
 }
 
 /* The next packet of the block under the cursor: HP_FRAME, HP_NONE (it has no more) or -EBADMSG. */
-static inline int hp_source_next_here(struct hp_source *src, struct hp_frame *frame)
+static inline int hp_source_next_here(const struct hp_source *src, struct hp_cursor *cur, struct hp_frame *frame,
+				      enum hp_touch touch)
 {
-	while (HP_LIKELY(src->cur.left != 0)) {
-		int rc = hp_cursor_next(&src->cur, frame);
+	while (HP_LIKELY(cur->left != 0)) {
+		int rc = hp_cursor_next(cur, frame, touch);
 
 		if (HP_UNLIKELY(rc < 0))
 			return rc;
 		if (HP_LIKELY(src->plain && !hp_frame_tagged(frame)))
 			return HP_FRAME;
-		rc = hp_frame_finish(src, frame);
+
+		struct hp_frame finished = *frame;	/* a copy of its own leaves the fast path's in registers */
+
+		rc = hp_frame_finish(src, &finished);
+		*frame = finished;
 		if (HP_UNLIKELY(rc < 0))
-			src->cur.left = 0;
+			cur->left = 0;
 		if (rc != 0)
 			return rc;
 	}
@@ -115,18 +119,21 @@ static inline int hp_source_next_here(struct hp_source *src, struct hp_frame *fr
 /*
  * The next packet: HP_FRAME, HP_NONE, HP_EOF, or -errno (-EBADMSG: the ring's contents
  * cannot be right; the rest of that block is given up). `frame` is good until the next call.
+ * `cur` is &src->cur, or a loop's own copy of it that goes back when the loop ends: memory that
+ * the loop writes to cannot alias that one, so it stays in registers.
  */
-static inline int hp_source_next(struct hp_source *src, struct hp_frame *frame)
+static inline int hp_source_next(struct hp_source *src, struct hp_cursor *cur, struct hp_frame *frame,
+				 enum hp_touch touch)
 {
 	int rc;
 
 	if (HP_UNLIKELY(!src->ring))
 		return src->pull(src->ctx, frame);
 	do {
-		rc = hp_source_next_here(src, frame);
+		rc = hp_source_next_here(src, cur, frame, touch);
 		if (HP_LIKELY(rc != HP_NONE))
 			return rc;
-		rc = hp_source_advance(src);
+		rc = hp_source_advance(src, cur);
 	} while (rc == HP_FRAME);
 	return rc;
 }
