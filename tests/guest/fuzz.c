@@ -31,11 +31,12 @@
 
 #define HUGE_PAGE	(2UL << 20)
 #define REGION		(4 * HUGE_PAGE)
-#define SOCKETS		3
+#define SOCKETS		2
 #define ARRAY(a)	(sizeof(a) / sizeof((a)[0]))
 
 struct slot {
 	int fd;
+	int version;		/* TPACKET_V1 and so on */
 	size_t ring_len;	/* of the last request that was accepted */
 	char *map;
 	size_t map_len;
@@ -79,6 +80,7 @@ static void op_open(struct worker *w, struct slot *s)
 		return;
 	s->fd = socket(AF_PACKET, one_in(w, 4) ? SOCK_DGRAM : SOCK_RAW, 0);
 	s->ring_len = 0;
+	s->version = version;
 	setsockopt(s->fd, SOL_PACKET, PACKET_VERSION, &version, sizeof(version));
 }
 
@@ -96,7 +98,8 @@ static void op_version(struct worker *w, struct slot *s)
 {
 	int version = below(w, 4);
 
-	setsockopt(s->fd, SOL_PACKET, PACKET_VERSION, &version, sizeof(version));
+	if (!setsockopt(s->fd, SOL_PACKET, PACKET_VERSION, &version, sizeof(version)))
+		s->version = version;
 }
 
 static void region_new(struct worker *w)
@@ -341,20 +344,38 @@ static void op_traffic(struct worker *w, struct slot *s)
 static void op_send(struct worker *w, struct slot *s)
 {
 	char *ring = s->map && one_in(w, 2) ? s->map : w->region;
-	struct iovec from, to;
-	struct tpacket2_hdr frame = {
-		.tp_status = TP_STATUS_SEND_REQUEST,
-		.tp_len = 60 + below(w, 1300),
+	size_t behind = one_in(w, 2) ? 0 : s->map_len - s->ring_len;
+	uint32_t len = 60 + below(w, 1300);
+	uint32_t frames[][6] = {	/* the fields of each version's header */
+		{ TP_STATUS_SEND_REQUEST, 0, len, len, 0, 0 },
+		{ TP_STATUS_SEND_REQUEST, len, len, 0, 0, 0 },
+		{ 0, 0, 0, len, len, TP_STATUS_SEND_REQUEST },
 	};
+	struct sockaddr_ll ll = {
+		.sll_family = AF_PACKET, .sll_protocol = htons(0x88b5),
+		.sll_ifindex = w->ifindex, .sll_halen = 6,
+	};
+	struct iovec from, to;
 	int i;
 
 	for (i = 0; i < 4; i++) {
-		from = (struct iovec){ &frame, sizeof(frame) };
-		to = (struct iovec){ ring + i * 2048, sizeof(frame) };
+		from = (struct iovec){ frames[s->version], sizeof(frames[0]) };
+		to = (struct iovec){ ring + behind + i * 2048, sizeof(frames[0]) };
 		process_vm_writev(getpid(), &from, 1, &to, 1, 0);
 	}
-	if (sendto(s->fd, NULL, 0, MSG_DONTWAIT, NULL, 0) > 0)
+	if (sendto(s->fd, NULL, 0, MSG_DONTWAIT, (struct sockaddr *)&ll, sizeof(ll)) > 0)
 		atomic_fetch_add(&shared->sent, 1);
+}
+
+/* The usual way of a program, with what can go wrong at each step. */
+static void op_use(struct worker *w, struct slot *s)
+{
+	op_bind(w, s);
+	op_enable(w, s);
+	op_ring(w, s);
+	op_map(w, s);
+	op_send(w, s);
+	op_traffic(w, s);
 }
 
 static void op_info(struct worker *w, struct slot *s)
@@ -400,8 +421,8 @@ static void op_fork(struct worker *w, struct slot *s)
 }
 
 static void (*const operations[])(struct worker *, struct slot *) = {
-	op_enable, op_enable, op_ring, op_ring, op_ring, op_map, op_map, op_bind,
-	op_traffic, op_send, op_touch, op_remap, op_region, op_info, op_version,
+	op_use, op_use, op_enable, op_ring, op_ring, op_map, op_bind, op_traffic,
+	op_send, op_touch, op_remap, op_region, op_info, op_version,
 	op_dup, op_fork, op_close,
 };
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import socket
 import struct
+from pathlib import Path
 
 import pytest
 
@@ -57,11 +58,28 @@ def test_geometry_of_tcpdump(policy, pair, sender):
         deliver(ring, sender, 4 * BATCH, size=8000)
 
 
-def test_more_than_65536_blocks(pair, sender):
-    """One packet a block, round the ring once and on."""
-    blocks = 65_536 + 64
-    with Ring("STOCK", 4 * KIB, blocks * 4 * KIB, 3, frame=4 * KIB).bind(pair[1]) as ring:
-        deliver(ring, sender, blocks + BATCH, size=3000)
+def pktgen(device: str, count: int) -> None:
+    """The kernel's own generator puts numbered packets into the receive path of a device."""
+    pktgen = Path("/proc/net/pktgen")
+    (pktgen / "kpktgend_0").write_text("rem_device_all\n")
+    (pktgen / "kpktgend_0").write_text(f"add_device {device}\n")
+    for line in (f"count {count}", "pkt_size 3000", "delay 0", "xmit_mode netif_receive", "dst_mac 02:02:02:02:02:02"):
+        (pktgen / device).write_text(line + "\n")
+    (pktgen / "pgctrl").write_text("start\n")
+    (pktgen / "kpktgend_0").write_text("rem_device_all\n")
+
+
+def test_more_than_65536_blocks(pair):
+    """One packet a block, once round the ring, and then the first blocks again."""
+    blocks, magic = 65_536 + 64, b"\xbe\x9b\xe9\x55"
+    with Ring("STOCK", 4 * KIB, blocks * 4 * KIB, 3, frame=4 * KIB, retire_ms=500) as ring:
+        ring.sock.bind((pair[1], 3))
+        for count in (blocks - 1, 200):
+            pktgen(pair[1], count)
+            numbers = [int.from_bytes(packet[46:50], "big") for packet in ring.packets(count)
+                       if packet[42:46] == magic]
+            assert numbers == list(range(numbers[0], numbers[0] + count))
+        assert ring.statistics() == (blocks + 199, 0)
 
 
 class TxRing:

@@ -15,16 +15,8 @@ from rings import HUGE, HUGE_POLICIES, KIB, MIB, POLICIES, Ring, check, info, li
 
 RING = 64 * MIB
 PAGE = 4 * KIB
-PTDUMP = Path("/sys/kernel/debug/page_tables/kernel")
-DIRECT_MAP = 0xFFFF888000000000
-
-
-def user_entries(ring: Ring) -> int:
-    fields = smaps(ring.memory.address)
-    if fields["KernelPageSize"] * KIB >= HUGE:
-        return RING // HUGE
-    huge = (fields["FilePmdMapped"] + fields["AnonHugePages"] + fields["ShmemPmdMapped"]) * KIB
-    return huge // HUGE + (fields["Rss"] * KIB - huge) // PAGE
+PTDUMP = Path("/sys/kernel/debug/page_tables")
+Range = tuple[int, int]
 
 
 def frames(ring: Ring) -> list[int]:
@@ -37,53 +29,59 @@ def frames(ring: Ring) -> list[int]:
     return numbers
 
 
-def packet_areas() -> list[tuple[int, int]]:
-    """Address ranges in vmalloc space that the packet code has mapped."""
-    pattern = re.compile(r"0x(\w+)-0x(\w+)\s+\d+ (?:alloc_pg_vec|alloc_one_pg_vec_page|packet_\w+)")
-    return [(int(start, 16), int(end, 16)) for start, end in pattern.findall(Path("/proc/vmallocinfo").read_text())]
+def areas() -> set[Range]:
+    """What is mapped in the vmalloc range; each area ends with a guard page."""
+    text = Path("/proc/vmallocinfo").read_text()
+    return {(int(start, 16), int(end, 16) - PAGE) for start, end in re.findall(r"0x(\w+)-0x(\w+)", text)}
 
 
-def kernel_levels(ranges: list[tuple[int, int]]) -> dict[str, int]:
-    """Entries of each level that the kernel's page table has for these ranges."""
-    entries: dict[str, int] = {}
+def levels(ranges: list[Range], dump: str) -> dict[str, int]:
+    """How many entries of each level the page table needs for these ranges."""
     size = {"pte": PAGE, "pmd": HUGE, "pud": 1 << 30}
-    for line in PTDUMP.read_text().splitlines():
-        if not (found := re.match(r"0x(\w+)-0x(\w+)\s.*\b(pte|pmd|pud)$", line.strip())):
+    entries: dict[str, set[int]] = {}
+    for line in (PTDUMP / dump).read_text().splitlines():
+        if not (found := re.match(r"0x(\w+)-0x(\w+)\s.* NX (pte|pmd|pud)$", line.strip())):
             continue
         start, end, level = int(found[1], 16), int(found[2], 16), found[3]
         for low, high in ranges:
-            overlap = min(end, high) - max(start, low)
-            if overlap > 0 and " x " not in line and "NX" in line:
-                entries[level] = entries.get(level, 0) + -(-overlap // size[level])
-    return entries
+            if max(start, low) < min(end, high):
+                first, last = max(start, low) // size[level], (min(end, high) - 1) // size[level]
+                entries.setdefault(level, set()).update(range(first, last + 1))
+    return {level: len(found) for level, found in entries.items()}
 
 
-def level_table(ring: Ring) -> tuple[int, dict[str, int]]:
-    areas = packet_areas()
-    if areas:
-        return user_entries(ring), kernel_levels([(low, high - PAGE) for low, high in areas])
-    return user_entries(ring), kernel_levels([(DIRECT_MAP + pfn * PAGE, DIRECT_MAP + pfn * PAGE + ring.block)
-                                              for pfn in frames(ring)])
+def direct_map(ring: Ring) -> list[Range]:
+    dump = (PTDUMP / "kernel").read_text()
+    base = int(re.search(r"Low Kernel Mapping.*\n0x(\w+)-", dump)[1], 16)
+    return [(base + pfn * PAGE, base + pfn * PAGE + ring.block) for pfn in frames(ring)]
+
+
+def level_table(ring: Ring, new: list[Range]) -> tuple[dict[str, int], dict[str, int], str]:
+    address = ring.memory.address
+    user = levels([(address, address + ring.total)], "current_kernel")
+    if new:
+        return user, levels(new, "kernel"), "vmalloc range"
+    return user, levels(direct_map(ring), "kernel"), "direct map"
 
 
 @pytest.mark.parametrize("block", [256 * KIB, 2 * MIB, 4 * MIB], ids=["256K", "2M", "4M"])
 @pytest.mark.parametrize("policy", POLICIES[1:])
 def test_levels_of_64_mib(policy, block, table):
+    before = areas()
     with Ring(policy, block, RING) as ring:
+        new = [area for area in areas() - before if area[1] - area[0] >= block]
         ctypes.memset(ring.memory.address, 0, RING)
-        user, kernel = level_table(ring)
+        user, kernel, through = level_table(ring, new)
         got = info(ring.sock)
-        if block == 256 * KIB:
-            table.append(f"64 MiB in blocks of 256 KiB, {policy:<10}: user entries {user:>5}, kernel {kernel or 'none'}"
-                         f" ({'area of its own' if packet_areas() else 'direct map'})")
+        table.append(f"64 MiB in blocks of {block // KIB:>4} KiB, {policy:<10}: user {user}, kernel {kernel}, {through}")
         if policy in HUGE_POLICIES:
-            assert user == 32
-            assert "pte" not in kernel and kernel
+            assert user == {"pmd": 32}
+            assert kernel and "pte" not in kernel
             assert got.user_page_bytes == got.kernel_page_bytes == HUGE
             assert got.user_huge_bytes == got.kernel_huge_bytes == RING
             assert got.reason == 0
         else:
-            assert user == RING // PAGE
+            assert user == {"pte": RING // PAGE}
             assert got.user_page_bytes == PAGE and got.user_huge_bytes == 0
         if policy == "VZALLOC":
             assert kernel == {"pte": RING // PAGE}
@@ -92,11 +90,12 @@ def test_levels_of_64_mib(policy, block, table):
 
 def test_blocks_over_scattered_pages_stay_huge_for_the_kernel(table):
     """Blocks of 12 KiB cross huge pages, which are not neighbours: an area of PMD entries."""
+    before = areas()
     with Ring("HUGETLB", 12 * KIB, 12 * KIB * 1000, frame=12 * KIB) as ring:
-        kernel = kernel_levels([(low, high - PAGE) for low, high in packet_areas()])
+        kernel = levels([area for area in areas() - before if area[1] - area[0] >= HUGE], "kernel")
         assert info(ring.sock).kernel_page_bytes == HUGE
         assert "pte" not in kernel
-        table.append(f"12 MiB in blocks of  12 KiB, HUGETLB   : kernel {kernel or 'direct map'}")
+        table.append(f"12 MiB in blocks of   12 KiB, HUGETLB   : kernel {kernel or 'direct map, the pages are neighbours'}")
 
 
 def test_unaligned_mapping_falls_back_and_says_so():

@@ -92,4 +92,4 @@ def test_random_sequences(pair, tmp_path, table):
     done = subprocess.run([str(program), "6", str(SEQUENCES), str(os.getpid()), pair[0]], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     table.append("fuzzer: " + done.stdout.strip())
-    assert all(int(count) > 0 for count in re.findall(r"(\d+) (?:rings|mapped|memories|kills)", done.stdout))
+    assert all(int(count) > 0 for count in re.findall(r"(\d+) (?:rings|mapped|memories|sends|kills)", done.stdout))
