@@ -266,10 +266,10 @@ def test_flow_state_starts_anew_with_each_call(lib, tmp_path):
 
 
 def test_many_flows(lib, tmp_path):
-    """So many flows that some share a slot of the table: only the count of heads may differ a little."""
+    """Flows that share a slot of the table may count as new again, and only that."""
     flows = [ethernet(ipv4(udp(1000 + i % 50_000, i // 50_000 + 1), 17)) for i in range(60_000)]
-    path = write_pcap(tmp_path / "file", numbered(flows))
-    assert lib.open_offline(path).loop_filtered(-1, ignore, 0, flow_cutoff=1)[3] == 60_000
+    path = write_pcap(tmp_path / "file", numbered(flows * 2))
+    assert 60_000 <= lib.open_offline(path).loop_filtered(-1, ignore, 0, flow_cutoff=1)[3] < 66_000
 
 
 # ---- filtered_stats ----

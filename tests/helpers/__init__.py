@@ -95,3 +95,22 @@ def sending(device: str, count: int, **settings: Any) -> Iterator[Background]:
         yield sender
     finally:
         sender.join(DEADLINE_S)
+
+
+def is_waiting(process: int | str = "self", thread: int | None = None) -> bool:
+    """Whether a process (its main thread, or the thread of that native id) is in poll(2), as a read without packets is."""
+    path = f"/proc/{process}/syscall" if thread is None else f"/proc/{process}/task/{thread}/syscall"
+    with open(path) as call:
+        return call.read().split()[0] in POLL_CALLS
+
+
+# poll and ppoll, by machine: the numbers in asm/unistd.h
+POLL_CALLS = {"x86_64": {"7", "271"}, "aarch64": {"73"}}.get(os.uname().machine, {"168", "336"})
+
+
+def background_read(read: Callable[[], Any]) -> Background:
+    """read() in a thread of its own, which has begun to wait for packets when this returns."""
+    thread = Background(read)
+    wait_until(lambda: thread.native_id and (not thread.is_alive() or is_waiting("self", thread.native_id)),
+               "the thread to wait for packets")
+    return thread

@@ -47,8 +47,10 @@ def read_all(reader, method, tally, sender, sent):
 
     def end():
         sender.join()
-        wait_until(lambda: tally.is_complete(reader, sent, method), "all packets", 60)
-        reader.breakloop()
+        try:
+            wait_until(lambda: tally.is_complete(reader, sent, method), "all packets")
+        finally:
+            reader.breakloop()
 
     ender = Background(end)
     read(reader, tally.take)
