@@ -15,16 +15,15 @@ uint32_t hp_batch_room(const struct hp_source *src, const struct hp_frame *first
 	bytes -= bytes > (uint64_t)left * HP_FRAME_HDRLEN ? (uint64_t)left * HP_FRAME_HDRLEN : 0;
 	if (nr < left)
 		bytes = bytes * nr / left * 9 / 8;
-	return (uint32_t)bytes + first->caplen;
+	return (uint32_t)bytes + first->caplen + HP_FINISH_BYTES_MAX;
 }
 
-static inline int has_room(const struct hp_batch *batch, const struct hp_frame *frame)
-{
-	return frame->caplen <= batch->room - batch->used;
-}
-
+/* The check repeats the caller's: the length it peeked at stands in shared memory. */
 static inline void add(struct hp_batch *batch, const struct hp_frame *frame)
 {
+	if (HP_UNLIKELY(frame->caplen > batch->room - batch->used))
+		return;
+
 	struct hp_record *record = &batch->records[batch->nr++];
 
 	record->sec = (uint32_t)frame->sec;
@@ -43,20 +42,17 @@ void hp_batch_add(struct hp_batch *batch, const struct hp_frame *frame)
 int hp_batch_collect(struct hp_batch *batch, struct hp_source *src)
 {
 	struct hp_batch local = *batch;	/* as the cursor: in registers, whatever is written to the bytes */
-	struct hp_cursor cur = src->cur, before;
+	struct hp_cursor cur = src->cur;
 	struct hp_frame frame;
 	int rc = HP_NONE;
 
-	while (local.nr < local.capacity) {
-		before = cur;
-		rc = hp_source_next_here(src, &cur, &frame, HP_TOUCH_ALL);
-		if (rc != HP_FRAME)
+	while (rc >= 0 && cur.left && local.nr < local.capacity) {
+		/* before the step: a frame whose header or tag is put in place cannot be walked again */
+		if (local.room - local.used < (uint64_t)hp_cursor_peek_caplen(&cur) + HP_FINISH_BYTES_MAX)
 			break;
-		if (HP_UNLIKELY(!has_room(&local, &frame))) {
-			cur = before;
-			break;
-		}
-		add(&local, &frame);
+		rc = hp_source_step(src, &cur, &frame, HP_TOUCH_ALL);
+		if (HP_LIKELY(rc == HP_FRAME))
+			add(&local, &frame);
 	}
 	src->cur = cur;
 	*batch = local;

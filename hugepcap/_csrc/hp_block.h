@@ -62,6 +62,12 @@ static inline int hp_cursor_open(struct hp_cursor *cur, uint8_t *block, uint32_t
 	return 0;
 }
 
+/* What the next frame says its packet's length is; call only while left > 0. */
+static inline uint32_t hp_cursor_peek_caplen(const struct hp_cursor *cur)
+{
+	return HP_READ_ONCE(((const struct tpacket3_hdr *)(cur->block + cur->offset))->tp_snaplen);
+}
+
 /* What the caller is going to touch of each packet: it decides how far ahead memory is fetched. */
 enum hp_touch {
 	HP_TOUCH_HEADS,		/* the header and the first bytes */
@@ -99,8 +105,8 @@ static inline int hp_cursor_next(struct hp_cursor *cur, struct hp_frame *frame, 
 	if (HP_UNLIKELY(mac < HP_FRAME_HDRLEN || mac > room || caplen > room - mac))
 		goto lied;
 	if (HP_LIKELY(--cur->left > 0)) {
-		/* Frames are 8-aligned by the kernel (prb_fill_curr_block); the last one's next is 0. */
-		if (HP_UNLIKELY(next < HP_FRAME_HDRLEN || next % 8 != 0 || next > room ||
+		/* Frames are 8-aligned by the kernel (prb_fill_curr_block) and end before the next; the last one's is 0. */
+		if (HP_UNLIKELY(next < mac + caplen || next % 8 != 0 || next > room ||
 				room - next < HP_FRAME_HDRLEN))
 			goto lied;
 		cur->offset += next;

@@ -65,8 +65,14 @@ static inline uint16_t hp_frame_tpid(const struct hp_frame *frame)
 	return frame->status & TP_STATUS_VLAN_TPID_VALID ? frame->hdr->hv1.tp_vlan_tpid : ETH_P_8021Q;
 }
 
+/* By how much hp_frame_finish() makes a packet longer at most: an SLL2 header and a VLAN tag. */
+#define HP_FINISH_BYTES_MAX 24u
+
 /* The slow path of hp_source_next(), in hp_source.c: 1 keep, 0 not wanted, -EBADMSG. */
 int hp_frame_finish(const struct hp_source *src, struct hp_frame *frame);
+
+/* For a frame that is going to be walked again: without this its tag would be put in twice. */
+void hp_frame_undo(const struct hp_source *src, struct hp_frame *frame);
 
 static inline void hp_source_release(struct hp_source *src)
 {
@@ -92,25 +98,34 @@ static inline int hp_source_advance(struct hp_source *src, struct hp_cursor *cur
 	return HP_FRAME;
 }
 
+/* Walks one frame of the block under the cursor: HP_FRAME, HP_NONE (its packet is not wanted) or -EBADMSG. */
+static inline int hp_source_step(const struct hp_source *src, struct hp_cursor *cur, struct hp_frame *frame,
+				 enum hp_touch touch)
+{
+	int rc = hp_cursor_next(cur, frame, touch);
+
+	if (HP_UNLIKELY(rc < 0))
+		return rc;
+	if (HP_LIKELY(src->plain && !hp_frame_tagged(frame)))
+		return HP_FRAME;
+
+	struct hp_frame finished = *frame;	/* a copy of its own leaves the fast path's in registers */
+
+	rc = hp_frame_finish(src, &finished);
+	*frame = finished;
+	if (HP_UNLIKELY(rc < 0))
+		cur->left = 0;
+	return rc;
+}
+
 /* The next packet of the block under the cursor: HP_FRAME, HP_NONE (it has no more) or -EBADMSG. */
 static inline int hp_source_next_here(const struct hp_source *src, struct hp_cursor *cur, struct hp_frame *frame,
 				      enum hp_touch touch)
 {
 	while (HP_LIKELY(cur->left != 0)) {
-		int rc = hp_cursor_next(cur, frame, touch);
+		int rc = hp_source_step(src, cur, frame, touch);
 
-		if (HP_UNLIKELY(rc < 0))
-			return rc;
-		if (HP_LIKELY(src->plain && !hp_frame_tagged(frame)))
-			return HP_FRAME;
-
-		struct hp_frame finished = *frame;	/* a copy of its own leaves the fast path's in registers */
-
-		rc = hp_frame_finish(src, &finished);
-		*frame = finished;
-		if (HP_UNLIKELY(rc < 0))
-			cur->left = 0;
-		if (rc != 0)
+		if (HP_LIKELY(rc != HP_NONE))
 			return rc;
 	}
 	return HP_NONE;
