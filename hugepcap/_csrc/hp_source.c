@@ -154,12 +154,3 @@ int hp_frame_finish(const struct hp_source *src, struct hp_frame *frame)
 		frame->caplen = src->snaplen;
 	return HP_FRAME;
 }
-
-/* Pseudo-headers are written anew by each walk; what put_tag() moved on Ethernet has to be moved back. */
-void hp_frame_undo(const struct hp_source *src, struct hp_frame *frame)
-{
-	const uint8_t *was = (const uint8_t *)frame->hdr + frame->hdr->tp_mac;
-
-	if (src->link == HP_LINK_ETHER && frame->data != was)
-		memmove(frame->data + TAG_BYTES, frame->data, 2 * ETH_ALEN);
-}

@@ -71,9 +71,6 @@ static inline uint16_t hp_frame_tpid(const struct hp_frame *frame)
 /* The slow path of hp_source_next(), in hp_source.c: 1 keep, 0 not wanted, -EBADMSG. */
 int hp_frame_finish(const struct hp_source *src, struct hp_frame *frame);
 
-/* For a frame that is going to be walked again: without this its tag would be put in twice. */
-void hp_frame_undo(const struct hp_source *src, struct hp_frame *frame);
-
 static inline void hp_source_release(struct hp_source *src)
 {
 	if (src->held)
