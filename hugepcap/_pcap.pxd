@@ -4,7 +4,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdio cimport FILE
 
-from ._pipe cimport Pipe
+from ._pipe cimport Pipe, pipe_state
 
 
 cdef extern from "sys/time.h":
@@ -151,6 +151,7 @@ cdef struct pull_state:
     pcap_t *handle
     uint32_t nsec_factor      # from the sub-second field to nanoseconds
     uint64_t packets
+    pipe_state *pipe          # NULL: none
 
 
 cdef class PcapHandle:
@@ -165,6 +166,8 @@ cdef class PcapHandle:
     cdef str reason(self)
     cdef void adopt(self, pcap_t *handle, uint32_t nsec_factor)
     cdef void resume(self)
+    cdef bint would_wait(self)
+    cdef int raise_interrupt(self) except -1
     cdef void free(self)
 
 

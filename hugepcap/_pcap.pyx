@@ -40,7 +40,12 @@ cdef extern from *:
 
 
 cdef extern from "hp_bpf.h" nogil:
-    int hp_bpf_tests_vlan(const sock_filter *, unsigned int)
+    enum hp_link:
+        HP_LINK_ETHER
+        HP_LINK_RAW
+        HP_LINK_SLL
+        HP_LINK_SLL2
+    int hp_bpf_tests_vlan(const sock_filter *, unsigned int, hp_link)
 
 
 NANOSECOND_MAGICS = (b"\x4d\x3c\xb2\xa1", b"\xa1\xb2\x3c\x4d")
@@ -175,6 +180,11 @@ cdef class BPFProgram:
                  self.code.bf_insns[i].k) for i in range(self.code.bf_len)]
 
 
+cdef hp_link link_of(int linktype):
+    """The ring's name for a DLT_*; those without VLAN tags are all alike to a filter."""
+    return {1: HP_LINK_ETHER, 113: HP_LINK_SLL, 276: HP_LINK_SLL2}.get(linktype, HP_LINK_RAW)
+
+
 cdef int program_compile(BPFProgram program, str text, int linktype, int snaplen, int optimize,
                          uint32_t netmask) except -1:
     cdef pcap_t *dead
@@ -199,7 +209,7 @@ cdef int program_compile(BPFProgram program, str text, int linktype, int snaplen
     program.filter_here.insns = <const sock_filter *>program.code.bf_insns
     program.filter_here.run = hp_run_filter
     program.filter_here.tests_vlan = hp_bpf_tests_vlan(<const sock_filter *>program.code.bf_insns,
-                                                       program.code.bf_len)
+                                                       program.code.bf_len, link_of(linktype))
     return 0
 
 
@@ -339,6 +349,8 @@ cdef int pull(void *ctx, hp_frame *frame) noexcept nogil:
     rc = pcap_next_ex(state.handle, &hdr, &data)
     if rc == 1:
         state.packets += 1
+        if state.pipe != NULL:
+            state.pipe.mark = state.pipe.next
         frame.data = <uint8_t *>data
         frame.caplen = hdr.caplen
         frame.len = hdr.len
@@ -365,6 +377,15 @@ cdef class PcapHandle:
         """After a read that breakloop() ended: the pipe may be read again."""
         if self.pipe is not None:
             clearerr(pcap_file(self.handle))
+            self.pipe.rewind()
+
+    cdef bint would_wait(self):
+        """Whether the next packet of a pipe is not there yet; files always have it, devices never wait."""
+        return self.pipe is not None and not self.pipe.ready()
+
+    cdef int raise_interrupt(self) except -1:
+        """Lets out what a signal's handler raised while libpcap was reading from a Pipe."""
+        return -1 if PyErr_Occurred() != NULL else 0
 
     cdef int fd(self):
         if self.pipe is not None:
@@ -379,10 +400,11 @@ cdef class PcapHandle:
         self.state.handle = handle
         self.state.nsec_factor = nsec_factor
         self.state.packets = 0
+        self.state.pipe = &self.pipe.state if self.pipe is not None else NULL
 
     def read_error(self):
         """The exception for a pull that failed; or what ended it, if a signal's handler raised."""
-        raise_interrupt()
+        self.raise_interrupt()
         if not self.offline:
             return PcapError(f"read {self.name}: {self.reason()}", operation="read", detail=self.name)
         where = f"after {self.state.packets} packets"
@@ -452,7 +474,7 @@ cdef FILE *open_for_reading(bytes name, PcapHandle opened) except NULL:
         raise from_errno(errno.EISDIR, "open_offline", opened.name)
     if stat.S_ISREG(kind):
         return fdopen(fd, b"rb")
-    opened.pipe = Pipe(fd, True)
+    opened.pipe = Pipe(fd)
     return opened.pipe.file()
 
 
@@ -485,19 +507,16 @@ def open_savefile(path) -> PcapHandle:
         handle = pcap_fopen_offline_with_tstamp_precision(file, PCAP_TSTAMP_PRECISION_NANO, reason)
     if handle == NULL:
         fclose(file)
-        raise_interrupt()
+        opened.raise_interrupt()
         hint = "; it is gzip-compressed: unpack it with gunzip, or pipe zcat into open_offline('-')" \
             if magic[:2] == GZIP_MAGIC else ""
         raise PcapCorruptError(f"open_offline {opened.name}: {text_of(reason)}{hint}", errno=errno.EBADMSG,
                                operation="open_offline", detail=opened.name)
+    if opened.pipe is not None:
+        opened.pipe.state.mark = opened.pipe.state.next
     opened.nanoseconds = magic in NANOSECOND_MAGICS or magic == PCAPNG_MAGIC
     opened.adopt(handle, 1)
     return opened
-
-
-cdef int raise_interrupt() except -1:
-    """Lets out what a signal's handler raised while libpcap was reading from a Pipe."""
-    return -1 if PyErr_Occurred() != NULL else 0
 
 
 def open_device(str device, *, int snaplen, bint promisc, int timeout_ms, int buffer_bytes, bint rfmon,

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Pipe: what libpcap reads standard input and FIFOs through, so that a wait for data can be interrupted."""
 
-from libc.stdio cimport FILE
+from libc.stdio cimport FILE, _IONBF, setvbuf
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy, memmove, memset
 from posix.unistd cimport close, read
 
 from ._hp cimport HP_WAIT_ERROR, HP_WAIT_READY, HP_WAIT_WOKEN, hp_wait
@@ -10,6 +12,7 @@ cdef extern from "errno.h" nogil:
     int errno
     int ECANCELED
     int EINTR
+    int ENOMEM
 
 
 cdef extern from * nogil:
@@ -47,12 +50,31 @@ cdef extern from * nogil:
 
 cdef enum:
     SLICE_MS = 100
+    CHUNK_BYTES = 65536
 
 
-cdef ssize_t get(void *cookie, char *out, size_t size) noexcept nogil:
-    """stdio's read: waits in slices; ECANCELED after a wake-up, EINTR after a signal whose handler raised."""
-    cdef pipe_state *state = <pipe_state *>cookie
+cdef int make_room(pipe_state *state) noexcept nogil:
+    """Room for a chunk behind what has come; what was read as whole packets goes. -1: no memory."""
+    cdef size_t kept = state.filled - state.mark
+    cdef char *grown
+    memmove(state.buffer, state.buffer + state.mark, kept)
+    state.next -= state.mark
+    state.filled = kept
+    state.mark = 0
+    if state.capacity - state.filled >= CHUNK_BYTES:
+        return 0
+    grown = <char *>realloc(state.buffer, state.filled + CHUNK_BYTES)
+    if grown == NULL:
+        return -1
+    state.buffer = grown
+    state.capacity = state.filled + CHUNK_BYTES
+    return 0
+
+
+cdef ssize_t fill(pipe_state *state) noexcept nogil:
+    """Waits for data, in slices: read(2)'s result; ECANCELED after a wake-up, EINTR after a handler that raised."""
     cdef int bits
+    cdef ssize_t got
     while True:
         bits = hp_wait_released(state.fd, state.wake_fd, SLICE_MS)
         if hp_check_signals() != 0:
@@ -62,23 +84,55 @@ cdef ssize_t get(void *cookie, char *out, size_t size) noexcept nogil:
             errno = ECANCELED
             return -1
         if bits & (HP_WAIT_READY | HP_WAIT_ERROR):
-            return read(state.fd, out, size)
+            break
+    if make_room(state) < 0:
+        errno = ENOMEM
+        return -1
+    got = read(state.fd, state.buffer + state.filled, state.capacity - state.filled)
+    if got > 0:
+        state.filled += got
+    return got
+
+
+cdef ssize_t get(void *cookie, char *out, size_t size) noexcept nogil:
+    """stdio's read. The FILE has no buffer of its own, so that what libpcap has taken is known to the byte."""
+    cdef pipe_state *state = <pipe_state *>cookie
+    cdef ssize_t got
+    if state.next == state.filled:
+        got = fill(state)
+        if got <= 0:
+            return got
+    size = min(size, state.filled - state.next)
+    memcpy(out, state.buffer + state.next, size)
+    state.next += size
+    return size
 
 
 cdef int end(void *cookie) noexcept nogil:
-    cdef pipe_state *state = <pipe_state *>cookie
-    return close(state.fd) if state.owned else 0
+    return close((<pipe_state *>cookie).fd)
 
 
 cdef class Pipe:
-    def __cinit__(self, int fd, bint owned):
+    def __cinit__(self, int fd):
+        memset(&self.state, 0, sizeof(self.state))
         self.state.fd = fd
         self.state.wake_fd = -1
-        self.state.owned = owned
+
+    def __dealloc__(self):
+        free(self.state.buffer)
 
     cdef FILE *file(self) except NULL:
-        """The FILE; it must be closed before the Pipe goes."""
+        """The FILE, which owns the descriptor; it must be closed before the Pipe goes."""
         cdef FILE *opened = hp_cookie_open(&self.state, get, end)
         if opened == NULL:
             raise MemoryError("no memory to read from a pipe")
+        setvbuf(opened, NULL, _IONBF, 0)
         return opened
+
+    cdef bint ready(self):
+        """Whether a read would not wait."""
+        return self.state.next < self.state.filled or hp_wait(self.state.fd, -1, 0) != 0
+
+    cdef void rewind(self):
+        """Back to the end of the last whole packet: what came of the next is given again."""
+        self.state.next = self.state.mark

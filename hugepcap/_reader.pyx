@@ -341,6 +341,8 @@ cdef class Reader(Source):
                     self.boundary()
                     if wanted <= 0 and self.src.ring != NULL and self.src.ring.taken >= last_block:
                         break
+                if self.pcap_engine is not None and self.pcap_engine.would_wait():
+                    break
                 rc = hp_source_next(&self.src, &self.src.cur, &frame, HP_TOUCH_ALL)
             if rc < 0:
                 self.fail(rc)
@@ -410,10 +412,11 @@ cdef class Reader(Source):
             packets.extend((<const char *>frame.data)[:frame.caplen])
             records.extend((<const char *>&record)[:sizeof(record)])
             nr += 1
-            if nr == max_n:
+            if nr == max_n or self.pcap_engine.would_wait():
                 break
             rc = hp_source_next(&self.src, &self.src.cur, frame, HP_TOUCH_ALL)
         if rc < 0:
+            self.pcap_engine.raise_interrupt()
             self.defer(rc)
         return bytes(packets), bytes(records)
 

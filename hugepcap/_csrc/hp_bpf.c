@@ -44,12 +44,57 @@ static const struct layout LAYOUTS[4][2] = {
 	},
 };
 
-int hp_bpf_tests_vlan(const struct sock_filter *insns, unsigned int nr)
+/* Whether an instruction loads a protocol field: the link's own, or the one behind a tag. */
+static int loads_type(const struct sock_filter *insn, enum hp_link link)
 {
-	for (unsigned int i = 0; i < nr; i++)
-		if (insns[i].code == (BPF_JMP | BPF_JEQ | BPF_K) &&
-		    (insns[i].k == ETH_P_8021Q || insns[i].k == ETH_P_8021AD || insns[i].k == ETH_P_QINQ_OLD))
+	if (insn->code != (BPF_LD | BPF_H | BPF_ABS))
+		return 0;
+	switch (link) {
+	case HP_LINK_ETHER:
+		return insn->k >= 12 && insn->k <= 24 && (insn->k - 12) % 4 == 0;
+	case HP_LINK_SLL:
+		return insn->k >= 14 && insn->k <= 26 && (insn->k - 14) % 4 == 0;
+	case HP_LINK_SLL2:
+		return insn->k == 0 || (insn->k >= 22 && insn->k <= 30 && (insn->k - 22) % 4 == 0);
+	default:
+		return 0;
+	}
+}
+
+static int compares_tpid(const struct sock_filter *insn)
+{
+	return insn->code == (BPF_JMP | BPF_JEQ | BPF_K) &&
+	       (insn->k == ETH_P_8021Q || insn->k == ETH_P_8021AD || insn->k == ETH_P_QINQ_OLD);
+}
+
+static void reach(uint8_t *types, unsigned int nr, uint64_t target, uint8_t type)
+{
+	if (target < nr)
+		types[target] |= type;
+}
+
+/* Jumps go forward only, so one pass tells which comparisons a loaded protocol field can reach. */
+int hp_bpf_tests_vlan(const struct sock_filter *insns, unsigned int nr, enum hp_link link)
+{
+	uint8_t types[BPF_MAXINSNS] = { 0 };	/* whether A may hold a protocol field before the instruction */
+
+	for (unsigned int i = 0; i < nr && i < BPF_MAXINSNS; i++) {
+		const struct sock_filter *insn = &insns[i];
+		uint16_t class = BPF_CLASS(insn->code);
+
+		if (types[i] && compares_tpid(insn))
 			return 1;
+		if (insn->code == (BPF_JMP | BPF_JA)) {
+			reach(types, BPF_MAXINSNS, i + 1ul + insn->k, types[i]);
+		} else if (class == BPF_JMP) {
+			reach(types, BPF_MAXINSNS, i + 1ul + insn->jt, types[i]);
+			reach(types, BPF_MAXINSNS, i + 1ul + insn->jf, types[i]);
+		} else if (class != BPF_RET) {
+			int keeps = class != BPF_LD && class != BPF_ALU && class != BPF_MISC;
+
+			reach(types, BPF_MAXINSNS, i + 1ul, keeps ? types[i] : loads_type(insn, link));
+		}
+	}
 	return 0;
 }
 
@@ -148,7 +193,7 @@ int hp_bpf_for_socket(const struct sock_filter *insns, unsigned int nr, enum hp_
 	}
 	if (nr > BPF_MAXINSNS)
 		return -ENOTSUP;
-	if (link != HP_LINK_RAW && hp_bpf_tests_vlan(insns, nr))
+	if (link != HP_LINK_RAW && hp_bpf_tests_vlan(insns, nr, link))
 		return two_programs(insns, nr, link, snaplen, out);
 	return move_program(insns, nr, &LAYOUTS[link][0], snaplen, out);
 }

@@ -15,7 +15,7 @@
 #include "hp_sock.h"
 
 /* Whether a program looks for VLAN tags itself; only those see the tags that the kernel took out. */
-int hp_bpf_tests_vlan(const struct sock_filter *insns, unsigned int nr);
+int hp_bpf_tests_vlan(const struct sock_filter *insns, unsigned int nr, enum hp_link link);
 
 /*
  * Writes the socket's program for a link to out[BPF_MAXINSNS], accepted packets cut at

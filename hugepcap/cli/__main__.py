@@ -1,4 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
+"""`python -m hugepcap.cli`: the command line without its installed script."""
+
 from . import main
 
-main(prog_name="hugepcap")
+if __name__ == "__main__":
+    main(prog_name="hugepcap")
