@@ -50,12 +50,6 @@ static int read_mount(const char *value)
 	return 0;
 }
 
-static int read_nothing(const char *value)
-{
-	(void)value;
-	return 0;
-}
-
 static const struct {
 	const char *name;
 	int (*read)(const char *value);
@@ -66,12 +60,25 @@ static const struct {
 	{ "STRICT", read_strict, "0 or 1" },
 	{ "VERBOSE", read_verbose, "0, 1, 2 or 3" },
 	{ "HUGETLBFS", read_mount, "the absolute path of a mounted hugetlbfs" },
-	/* not ours: of the project's tests and command line */
-	{ "CACHE", read_nothing, "" },
-	{ "CI", read_nothing, "" },
-	{ "DEMO_INSIDE", read_nothing, "" },
-	{ "GUEST", read_nothing, "" },
 };
+
+/* Of the project's command line, tests and tools: a shim under them has nothing to say of these. */
+static const char *const OTHERS[] = { "CACHE", "CI", "CSRC", "DEMO_INSIDE", "FUZZ", "GUEST", "KERNEL", "TEST_S" };
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static int is_named(const char *entry, size_t length, const char *name)
+{
+	return strlen(name) == length && !memcmp(name, entry, length);
+}
+
+static int is_other(const char *entry, size_t length)
+{
+	for (size_t i = 0; i < COUNT(OTHERS); i++)
+		if (is_named(entry, length, OTHERS[i]))
+			return 1;
+	return 0;
+}
 
 /* One "HUGEPCAP_NAME=value" without the prefix. 0, or -1 after a line. */
 static int read_entry(const char *entry)
@@ -79,14 +86,16 @@ static int read_entry(const char *entry)
 	size_t length = strcspn(entry, "=");
 	const char *value = entry + length + (entry[length] == '=');
 
-	for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
-		if (strlen(NAMES[i].name) != length || memcmp(NAMES[i].name, entry, length))
+	for (size_t i = 0; i < COUNT(NAMES); i++) {
+		if (!is_named(entry, length, NAMES[i].name))
 			continue;
 		if (NAMES[i].read(value) == 0)
 			return 0;
 		report("%s%s=%s is ignored: give %s", PREFIX, NAMES[i].name, value, NAMES[i].right);
 		return -1;
 	}
+	if (is_other(entry, length))
+		return 0;
 	report("%s%.*s is no name of ours and ignored: there are HUGEPCAP_POLICY, HUGEPCAP_RING, HUGEPCAP_STRICT, "
 	       "HUGEPCAP_VERBOSE and HUGEPCAP_HUGETLBFS", PREFIX, (int)length, entry);
 	return -1;

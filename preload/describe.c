@@ -77,6 +77,14 @@ static struct words refused_words(const struct hp_grant *grant)
 	return words;
 }
 
+void describe_attempt(int fd, int which, const struct tpacket_req3 *req, const struct hp_grant *grant,
+		      const struct hp_err *err)
+{
+	report_at(2, "fd %d %s ring of %s: %s%s%s%s%s%s", fd, WHICH[which], request_words(req).text,
+		  err ? "refused: " : "made by ", err ? err->op : hp_policy_name(grant->policy), err ? ": " : "",
+		  err ? errno_name(err->code) : "", err ? ", " : "", err ? err->detail : "");
+}
+
 void describe_ring(int fd, int which, const struct ring *ring)
 {
 	report_at(1, "fd %d %s ring: asked %s by %s, got %s by %s, %s%s", fd, WHICH[which],

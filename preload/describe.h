@@ -5,6 +5,10 @@
 
 #include "table.h"
 
+/* From level 2 on: what each rung of the ladder said; err is the outcome's, NULL for success. */
+void describe_attempt(int fd, int which, const struct tpacket_req3 *req, const struct hp_grant *grant,
+		      const struct hp_err *err);
+
 /* From level 1 on: a ring that has just been mapped. */
 void describe_ring(int fd, int which, const struct ring *ring);
 

@@ -45,6 +45,7 @@ static int take(const struct job *job, const struct tpacket_req3 *req, struct hp
 	};
 	int rc = hp_grant_take(&ring->grant, job->fd, &want, err);
 
+	describe_attempt(job->fd, job->which, req, &ring->grant, rc < 0 ? err : NULL);
 	if (rc < 0)
 		return rc;
 	ring->made = *req;
@@ -142,8 +143,10 @@ static int request(int fd, int option, void *value, socklen_t bytes, const struc
 		rc = make(socket, fd, which, value);
 	} else {
 		rc = real.setsockopt(fd, SOL_PACKET, option, value, bytes) < 0 ? -errno : 0;
-		if (socket && rc == 0)
+		if (socket && rc == 0) {
+			report_at(2, "fd %d %s ring given back", fd, which == TX ? "TX" : "RX");
 			ring_forget(&socket->ring[which]);
+		}
 	}
 	table_drop_idle(fd);
 	return rc;

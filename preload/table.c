@@ -7,7 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "config.h"
 #include "real.h"
+#include "report.h"
 
 _Atomic(struct leaf *) table_root[ROOT_NR];
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -133,8 +135,10 @@ void table_drop(int fd)
 	_Atomic(struct packet_socket *) *slot = slot_of(fd);
 	struct packet_socket *socket = slot ? atomic_exchange(slot, NULL) : NULL;
 
-	if (socket)
-		put(socket);
+	if (!socket)
+		return;
+	report_at(3, "fd %d is no packet ring's any more", fd);
+	put(socket);
 }
 
 void table_drop_range(unsigned first, unsigned last)
@@ -187,6 +191,7 @@ void table_follow(int fd, int copy)
 	slot = socket ? slot_make(copy) : NULL;
 	if (!slot)
 		return;
+	report_at(3, "fd %d stands for the ring of fd %d", copy, fd);
 	socket->descriptors++;
 	*slot = socket;
 }

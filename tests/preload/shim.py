@@ -16,14 +16,16 @@ from helpers import DEADLINE_S, child_environment, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / "preload" / "preload.so"
-PACKET_HUGE_INFO = 0x4806
+SOL_PACKET, PACKET_HUGE_INFO = 263, 0x4806
 MIB = 1 << 20
 
 
 def kernel_has_policies() -> bool:
+    if os.geteuid() != 0:
+        return False
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sock:
         try:
-            sock.getsockopt(socket.SOL_PACKET if hasattr(socket, "SOL_PACKET") else 263, PACKET_HUGE_INFO, 72)
+            sock.getsockopt(SOL_PACKET, PACKET_HUGE_INFO, 72)
         except OSError:
             return False
     return True
@@ -38,9 +40,10 @@ def environment(*, shim: bool = True, library: object = LIBRARY, **settings: obj
     return plain
 
 
-def run(command: list[object], deadline_s: float = DEADLINE_S, **settings: object) -> subprocess.CompletedProcess:
+def run(command: list[object], deadline_s: float = DEADLINE_S, folder: Path | None = None,
+        **settings: object) -> subprocess.CompletedProcess:
     return subprocess.run([str(word) for word in command], env=environment(**settings), text=True, timeout=deadline_s,
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                          cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 class Mapping(NamedTuple):
@@ -53,15 +56,15 @@ class Mapping(NamedTuple):
 
 
 def ring_mappings(pid: int) -> list[Mapping]:
-    """The mappings of packet sockets and of the shim's own memory."""
+    """The mappings of packet sockets and of the shim's own memory, which alone is hugetlb."""
     found = []
     for entry in re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", Path(f"/proc/{pid}/smaps").read_text(), flags=re.M)[1:]:
         head, *lines = entry.splitlines()
         name = head.split(maxsplit=5)[5] if len(head.split()) > 5 else ""
-        if not name.startswith(("socket:", "/memfd:hugepcap")):
-            continue
         sizes = {key: int(value.split()[0]) * 1024 for key, value in
                  (line.split(":") for line in lines) if value.endswith(" kB")}
+        if not name.startswith("socket:") and sizes["KernelPageSize"] == 4096:
+            continue
         huge = sizes["Size"] if sizes["KernelPageSize"] > 4096 else sizes["FilePmdMapped"] + sizes["ShmemPmdMapped"]
         found.append(Mapping(name, sizes["Size"], sizes["KernelPageSize"], huge))
     return found

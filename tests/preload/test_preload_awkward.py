@@ -39,12 +39,12 @@ def check(done, left_out=()):
 
 
 def test_cases(network, tmp_path):
-    check(shim.run([compile_program(tmp_path)], ring="8M", deadline_s=60))
+    check(shim.run([compile_program(tmp_path)], ring="8M", policy="stock", deadline_s=60))
 
 
 def test_cases_under_the_sanitizers(network, tmp_path):
     program = compile_program(tmp_path, *SANITIZE)
-    check(shim.run([program], ring="8M", library=compile_shim(tmp_path), deadline_s=60))
+    check(shim.run([program], ring="8M", policy="stock", library=compile_shim(tmp_path), deadline_s=60))
 
 
 def test_cases_under_valgrind(network, tmp_path):
@@ -52,7 +52,8 @@ def test_cases_under_valgrind(network, tmp_path):
         pytest.skip("no program valgrind")
     valgrind = ["valgrind", "-q", "--leak-check=full", "--errors-for-leak-kinds=definite", "--error-exitcode=9",
                 "--trace-children=yes"]
-    done = shim.run([*valgrind, compile_program(tmp_path), "request_not_there"], ring="8M", deadline_s=120)
+    command = [*valgrind, compile_program(tmp_path), "request_not_there"]
+    done = shim.run(command, ring="8M", policy="stock", deadline_s=120)
     check(done, ["request_not_there"])
 
 
