@@ -74,23 +74,26 @@ enum hp_touch {
 	HP_TOUCH_ALL,		/* every byte: a copy, a hash */
 };
 
+/* How far ahead memory is fetched. Measured: 2 KiB is too near for a busy memory bus, 12 KiB gains no more. */
+#define HP_AHEAD_BYTES 8192u
+#define HP_AHEAD_FRAMES 8u
+
 /*
- * Fetches ahead, the cursor being on the next frame and `next` the length of this one. The hardware's own
- * prefetcher loses the stream at each packet; neighbours tend to be of one length, and a wrong guess costs a line.
+ * Fetches ahead, the cursor being on the next frame and `next` the length of this one. A ring is read once
+ * and in order, so what will be touched is known; the hardware's own prefetcher starts anew in every page.
+ * A reader of headers alone skips the bytes between them, on the guess that neighbours are of one length.
  */
 static inline void hp_cursor_prefetch(const struct hp_cursor *cur, uint32_t next, enum hp_touch touch)
 {
 	const uint8_t *at = cur->block + cur->offset;
 
-	__builtin_prefetch(at);
-	if (touch == HP_TOUCH_HEADS) {
-		__builtin_prefetch(at + 64);
-		__builtin_prefetch(at + 8 * (size_t)next);
-		__builtin_prefetch(at + 8 * (size_t)next + 64);
+	if (touch == HP_TOUCH_HEADS && next > 256) {
+		__builtin_prefetch(at + HP_AHEAD_FRAMES * (size_t)next);
+		__builtin_prefetch(at + HP_AHEAD_FRAMES * (size_t)next + 64);
 		return;
 	}
-	for (uint32_t ahead = 64; ahead < next + 128; ahead += 64)
-		__builtin_prefetch(at + ahead);
+	for (uint32_t line = 0; line < next; line += 64)
+		__builtin_prefetch(at + HP_AHEAD_BYTES + line);
 }
 
 /* Walks one frame; call only while left > 0. 0, or -EBADMSG and the walk is over. */
