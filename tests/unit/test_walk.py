@@ -8,28 +8,14 @@ import pytest
 
 import hugepcap
 from fakering import (
-    ARPHRD_LOOPBACK, BLOCK_DESC, DLT, ETHER, HOST, LINKS, OUTGOING, RAW, VLAN_8021AD, Frame, Seen, Vlan,
-    block, file_view, seen,
+    ARPHRD_LOOPBACK, BLOCK_DESC, DLT, ETHER, HOST, LINKS, OUTGOING, RAW, Frame, Seen, Vlan, block, file_view, seen,
 )
-from helpers.packets import CORPUS, SYN, ipv4, ipv6, tcp4, udp, udp4
+from helpers.packets import SYN, ipv4, ipv6, tcp4, udp, udp4
 from native import ALL, cooked, source, words
+from traffic import frames_for, with_tags
 
 NEXT, BATCH, SCAN, FILL = range(4)
 EBADMSG = -errno.EBADMSG
-HEAD = 14    # of the Ethernet packets that the corpus has
-
-
-def frames_for(link):
-    """The corpus as the kernel would queue it on a link of that type, each packet with a time of its own."""
-    cut = 0 if link == ETHER else HEAD
-    return [Frame(packet[cut:], sec=1000 + i, nsec=999_999_999 - i * 1001, wire_bytes=len(packet[cut:]) + i % 3)
-            for i, packet in enumerate(CORPUS.values()) if len(packet) >= HEAD]
-
-
-def with_tags(frames):
-    """Every second one with a tag: 802.1Q, 802.1ad, or of a kernel that does not say which."""
-    tags = [Vlan(42), Vlan(0xE001, VLAN_8021AD), Vlan(7, None)]
-    return [frame._replace(vlan=tags[i // 2 % 3] if i % 2 else None) for i, frame in enumerate(frames)]
 
 
 def ring(frame_lists, link):
