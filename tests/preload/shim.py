@@ -12,12 +12,15 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from helpers import DEADLINE_S, child_environment, wait_until
+import helpers
+from helpers import child_environment, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / "preload" / "preload.so"
 SOL_PACKET, PACKET_HUGE_INFO = 263, 0x4806
 MIB = 1 << 20
+# A guest under TCG takes half a minute to import scapy.
+DEADLINE_S = helpers.DEADLINE_S * (4 if "HUGEPCAP_GUEST" in os.environ else 1)
 
 
 def kernel_has_policies() -> bool:
@@ -88,7 +91,7 @@ class Program:
             assert self.child.poll() is None or words in self.said(), f"{self.command} ended: {self.said()}"
             return words in self.said()
 
-        wait_until(there, f"{self.command} to say {words!r}")
+        wait_until(there, f"{self.command} to say {words!r}", DEADLINE_S)
 
     def rings(self) -> list[Mapping]:
         return ring_mappings(self.child.pid)
@@ -102,8 +105,7 @@ class Program:
         return self.finish()
 
     def finish(self) -> int:
-        status = self.child.wait(DEADLINE_S)
-        return status
+        return self.child.wait(DEADLINE_S)
 
     def __enter__(self) -> Program:
         return self
