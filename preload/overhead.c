@@ -43,9 +43,15 @@ static void call_setsockopt(void)
 	setsockopt(udp, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 }
 
-static void call_mmap_munmap(void)
+/* No bytes to map, nothing there to unmap: the kernel's real work would drown the difference. */
+static void call_mmap(void)
 {
-	munmap(mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0), 4096);
+	mmap(NULL, 0, PROT_READ, MAP_PRIVATE, fd, 0);
+}
+
+static void call_munmap(void)
+{
+	munmap((void *)4096, 4096);
 }
 
 static const struct {
@@ -56,7 +62,8 @@ static const struct {
 	{ "fcntl", call_fcntl },
 	{ "dup + close", call_dup_close },
 	{ "setsockopt", call_setsockopt },
-	{ "mmap + munmap", call_mmap_munmap },
+	{ "mmap", call_mmap },
+	{ "munmap", call_munmap },
 };
 
 #define CALLED_NR (sizeof(CALLED) / sizeof(CALLED[0]))
