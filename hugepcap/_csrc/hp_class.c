@@ -4,6 +4,9 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #define FLOW_SLOTS (1u << 20)
 #define VLAN_TAGS_MAX 2
@@ -349,6 +352,23 @@ int hp_scan(struct hp_source *src, const struct hp_classifier *cls, uint32_t adm
 	return rc;
 }
 
+/* A buffer of this size or more is in no cache when it is written, and out of them again before it is read. */
+#define STREAM_BUFFER_BYTES (16u << 20)
+#define STREAM_PACKET_BYTES 256u
+
+/* memcpy past the caches: the lines written to need not be fetched first. */
+static inline void copy_past(uint8_t *to, const uint8_t *from, uint32_t bytes)
+{
+#ifdef __SSE2__
+	uint32_t head = (uint32_t)-(uintptr_t)to & 15;
+
+	memcpy(to, from, 16);
+	for (to += head, from += head, bytes -= head; bytes >= 16; to += 16, from += 16, bytes -= 16)
+		_mm_stream_si128((__m128i *)to, _mm_loadu_si128((const __m128i *)from));
+#endif
+	memcpy(to, from, bytes);
+}
+
 static inline int put_record(struct hp_buffer *buf, const struct hp_frame *frame, int index)
 {
 	uint32_t caplen = frame->caplen;
@@ -361,9 +381,10 @@ static inline int put_record(struct hp_buffer *buf, const struct hp_frame *frame
 	at[2] = (uint8_t)(caplen >> 16);
 	at[3] = (uint8_t)(caplen >> 24);
 	at[4] = (uint8_t)(buf->class_base + index);
-	hp_copy(at + 5, frame->data, caplen);
-	for (uint32_t ahead = 0; ahead < caplen; ahead += 64)	/* the buffer is rarely in a cache */
-		__builtin_prefetch(at + 5 + caplen + ahead, 1);
+	if (caplen >= STREAM_PACKET_BYTES && buf->bytes >= STREAM_BUFFER_BYTES)
+		copy_past(at + 5, frame->data, caplen);
+	else
+		hp_copy(at + 5, frame->data, caplen);
 	buf->used += 5 + (size_t)caplen;
 	return 1;
 }
@@ -388,5 +409,8 @@ int hp_fill(struct hp_source *src, const struct hp_classifier *cls, uint32_t adm
 			tally->overflow++;
 	}
 	src->cur = cur;
+#ifdef __SSE2__
+	_mm_sfence();	/* streamed bytes come before whatever tells another process of them */
+#endif
 	return rc;
 }
