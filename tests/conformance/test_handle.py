@@ -100,7 +100,7 @@ def test_stats_before_activate(lib):
 
 
 @pytest.mark.parametrize("device", ["nosuch0", "", "a" * 100])
-def test_activate_no_such_device(lib, device):
+def test_activate_no_such_device(lib, root, device):
     reader = lib.create(device)
     assert [reader.activate(), reader.activate()] == [-5, -5]
     assert (reader.set_snaplen(9), reader.getfd(), reader.datalink()) == (0, -1, -3)
