@@ -8,7 +8,7 @@ import struct
 import hypothesis.strategies as st
 import pcapy
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 
 import hugepcap
 from helpers.packets import CORPUS, ETH_IPV6, ethernet, ipv4, ipv6, tagged, tcp, tcp4, udp, udp4
@@ -96,6 +96,7 @@ def classes_of(harness, model, data, repeat=1):
 # ---- beside the model ----
 
 @settings(max_examples=100, deadline=None, derandomize=True,
+          phases=[Phase.explicit, Phase.generate],
           suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large,
                                  HealthCheck.function_scoped_fixture])
 @given(model=models, data=st.lists(packets(), min_size=1, max_size=40))

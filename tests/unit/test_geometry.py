@@ -2,7 +2,7 @@
 """hp_geometry_fit: whatever is asked for, a ring that the kernel can keep in step."""
 
 import hypothesis.strategies as st
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 BLOCK_SIZES = [256 * KIB, 512 * KIB, MIB, 2 * MIB]
@@ -21,6 +21,7 @@ def fit(harness, asked):
 
 
 @settings(max_examples=60, deadline=None, derandomize=True,
+          phases=[Phase.explicit, Phase.generate],
           suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(asked=wishes)
 def test_every_fit(harness, asked):
