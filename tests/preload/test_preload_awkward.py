@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""awkward.c, every case, under the sanitizers and under valgrind; and the shim's memory when nothing is shared."""
+"""The cases of awkward/, every one: as they are, under the sanitizers, under valgrind."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import pytest
 
 import shim
 
-SOURCE = Path(__file__).with_name("awkward.c")
-CASES = re.findall(r'^\t\{ "(\w+)", \w+ \},$', SOURCE.read_text(), flags=re.M)
+FOLDER = Path(__file__).with_name("awkward")
+CASES = re.findall(r'^\t\{ "(\w+)", \w+ \},$', (FOLDER / "main.c").read_text(), flags=re.M)
 SANITIZE = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
 
 def compile_program(folder, *flags):
     program = folder / "awkward"
-    subprocess.run(["gcc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-g", "-O1", *flags, "-o", program, SOURCE,
-                    "-lpthread"], check=True, timeout=120)
+    subprocess.run(["gcc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-g", "-O1", *flags, "-o", program,
+                    *FOLDER.glob("*.c"), "-lpthread"], check=True, timeout=120)
     return program
 
 
