@@ -125,6 +125,20 @@ def test_from_the_long_filter_to_a_short_one(reader, link):
     assert numbers(read_packets(reader, 10)) == [0, 1, 2, 3, 4, 10, 11, 12, 13, 14]
 
 
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("filter, expected", [("inbound", [1, 3]), ("outbound", [2]), ("udp and inbound", [1, 3]),
+                                              ("not outbound", [1, 3])])
+def test_filters_for_directions(link, filter, expected, late):
+    """Also for packets of the blocks that were being filled when the filter came, where libpcap loses them."""
+    with hugepcap.open_live(link.far, 65535, 1, 20, filter=None if late else filter) as reader:
+        if late:
+            reader.setfilter(filter)
+        send(link.near, 1, first_seq=1)
+        send(link.far, 1, first_seq=2, qdisc_bypass=False)
+        send(link.near, 1, first_seq=3)
+        assert numbers(read_packets(reader, len(expected))) == expected
+
+
 def test_programs_of_another_link_type(reader):
     with pytest.raises(hugepcap.PcapError, match="link type"):
         reader.setfilter(hugepcap.compile(hugepcap.DLT_RAW, 65535, "ip", 1, 0))
