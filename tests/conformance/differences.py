@@ -86,6 +86,11 @@ TABLE: dict[str, list[Difference]] = {
                    "`loop_to_buffer`",
                    "a later fragment has no ports: OTHER, unless its addresses are in the set",
                    "they are payload; pcapy-ng's README says what we do"),
+        Difference("filters for directions",
+                   "with `inbound` or `outbound` the packets of the blocks being filled when the filter is set are "
+                   "lost",
+                   "none is",
+                   "libpcap filters these itself, by an interpreter that does not know the packet's direction"),
         Difference("reasons of BPFProgram",
                    "`BPFProgram` says only that the filter did not compile",
                    "the message has libpcap's reason",
