@@ -154,7 +154,8 @@ def random_corpus(seed, number=3000):
         packet = bytearray(choose.choice(PACKETS))
         for _ in range(choose.choice((0, 1, 3))):
             if packet:
-                packet[choose.randrange(min(len(packet), 60))] = choose.choice((0, 0x40, 0x45, 0x81, 0x88, 6, 17, 53, 255))
+                at = choose.randrange(min(len(packet), 60))
+                packet[at] = choose.choice((0, 0x40, 0x45, 0x81, 0x88, 6, 17, 53, 255))
         yield without_fragments(packet)[:choose.choice((len(packet), choose.randrange(len(packet) + 1)))]
 
 

@@ -2,7 +2,6 @@
 """Live captures on a veth pair and on lo."""
 
 import itertools
-import os
 import re
 import select
 import signal
@@ -14,7 +13,7 @@ import pytest
 
 import netns
 from differences import differ
-from helpers import run_child, send, start_child, wait_until
+from helpers import is_waiting, run_child, send, start_child, wait_until
 from outcomes import collect, header, ignore, outcome
 
 NR = 20
@@ -416,22 +415,17 @@ def test_ctrl_c_ends_a_wait(lib, link):
     child = start_child(INTERRUPTED, lib.__name__)
     try:
         assert child.stdout.readline() == "ready\n"
-        wait_until(lambda: is_polling(child.pid), "the child to wait for packets")
+        wait_until(lambda: is_waiting(child.pid), "the child to wait for packets")
         child.send_signal(signal.SIGINT)
         try:
-            ended = b"KeyboardInterrupt" in child.communicate(timeout=1.5 if lib.__name__ == "pcapy" else 30)[1].encode()
+            said = child.communicate(timeout=1.5 if lib.__name__ == "pcapy" else 30)[1]
+            ended = "KeyboardInterrupt" in said
         except subprocess.TimeoutExpired:
             ended = False
     finally:
         child.kill()
         child.communicate()
     assert ended == differ(lib, "Ctrl-C ends a wait", False, True)
-
-
-def is_polling(pid):
-    """Whether a process is in poll(2) or ppoll(2); other calls that wait are not what libpcap and we use."""
-    with open(f"/proc/{pid}/syscall") as call:
-        return call.read().split()[0] in {"7", "271"} if os.uname().machine == "x86_64" else True
 
 
 CLOSE_IN_CALLBACK = """

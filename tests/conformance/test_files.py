@@ -299,7 +299,8 @@ def test_absurd_length(lib, tmp_path):
     assert outcome(lib, reader.next) == "PcapError"
 
 
-@pytest.mark.parametrize("content", [b"\x1f\x8b\x08\0" + bytes(60), b"\xd4\xc3\xb2\xa1", bytes(24), b"GET / HTTP/1.1\r\n\r\n"])
+@pytest.mark.parametrize("content", [b"\x1f\x8b\x08\0" + bytes(60), b"\xd4\xc3\xb2\xa1", bytes(24),
+                                     b"GET / HTTP/1.1\r\n\r\n"])
 def test_foreign_files(lib, tmp_path, content):
     path = tmp_path / "foreign"
     path.write_bytes(content)

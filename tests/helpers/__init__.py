@@ -98,7 +98,7 @@ def sending(device: str, count: int, **settings: Any) -> Iterator[Background]:
 
 
 def is_waiting(process: int | str = "self", thread: int | None = None) -> bool:
-    """Whether a process (its main thread, or the thread of that native id) is in poll(2), as a read without packets is."""
+    """Whether a process's main thread, or the thread of that native id, is in poll(2), as a read without packets."""
     path = f"/proc/{process}/syscall" if thread is None else f"/proc/{process}/task/{thread}/syscall"
     with open(path) as call:
         return call.read().split()[0] in POLL_CALLS

@@ -149,7 +149,8 @@ def test_without_rights(link):
 
 @pytest.mark.parametrize("options, expected", [
     ({"buffer_size": -1}, None), ({"buffer_size": "1"}, TypeError), ({"buffer_size": 2**60}, OverflowError),
-    ({"filter": 7}, TypeError), ({"filter": "bogus ("}, hugepcap.PcapError), ({"tstamp_type": "sundial"}, hugepcap.PcapError),
+    ({"filter": 7}, TypeError), ({"filter": "bogus ("}, hugepcap.PcapError),
+    ({"tstamp_type": "sundial"}, hugepcap.PcapError),
     ({"tstamp_precision": 5}, hugepcap.PcapError), ({"immediate": True, "filter": "udp"}, None),
     ({"tstamp_type": "host", "tstamp_precision": 1}, None), ({"unknown": 1}, TypeError),
 ])

@@ -12,7 +12,6 @@ import hugepcap
 from helpers import Background, background_read, is_waiting, send, sending, start_child, wait_until
 from reading import METHODS, TIMED, by_loop_to_buffer, numbers, read_packets
 
-ENDLESS = [name for name in METHODS if name not in TIMED]
 EMPTY = {"next": (None, b""), "dispatch": 0, "next_batch": (b"", b""), "loop": None,
          "loop_filtered": (0, 0, 0, 0, 0), "loop_to_buffer": (0, 0, 0, 0, 0, 0, 0), "iteration": []}
 READ = {
