@@ -13,6 +13,7 @@ cdef class Pkthdr:
     ``Pkthdr(ts_ns=0, caplen=0, len=0)`` makes one for ``Dumper.dump``.
     """
 
+    @cython.cdivision(False)    # floors: times before 1970 have nanoseconds of 0 and more, too
     def __init__(self, *, int64_t ts_ns=0, uint32_t caplen=0, uint32_t len=0):
         self.sec = ts_ns // 1000000000
         self.nsec = <uint32_t>(ts_ns - self.sec * 1000000000)

@@ -128,7 +128,7 @@ cdef extern from "hp_source.h" nogil:
         uint32_t status
 
     struct hp_filter:
-        const sock_filter *insns
+        const sock_filter *insns[2]
         unsigned int (*run)(const void *, const uint8_t *, unsigned int, unsigned int)
         int tests_vlan
 
@@ -136,6 +136,7 @@ cdef extern from "hp_source.h" nogil:
 cdef class BPFProgram:
     cdef bpf_program code
     cdef hp_filter filter_here
+    cdef sock_filter *directed   # two copies of the code, for packets in and out; NULL: it does not ask
     cdef readonly int linktype
 
 
@@ -151,6 +152,7 @@ cdef struct pull_state:
     pcap_t *handle
     uint32_t nsec_factor      # from the sub-second field to nanoseconds
     uint64_t packets
+    bint seconds_unsigned     # classic pcap files have 32 bits of them, good until 2106
     pipe_state *pipe          # NULL: none
 
 

@@ -11,6 +11,7 @@ from cpython.number cimport PyNumber_Index
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.errno cimport EAGAIN, errno as c_errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdlib cimport free, malloc
 from libc.stdio cimport clearerr, fclose, ferror, fflush, fopen, ftell
 from posix.stdio cimport fdopen, fileno
 
@@ -46,6 +47,7 @@ cdef extern from "hp_bpf.h" nogil:
         HP_LINK_SLL
         HP_LINK_SLL2
     int hp_bpf_tests_vlan(const sock_filter *, unsigned int, hp_link)
+    int hp_bpf_fix_direction(const sock_filter *, unsigned int, int, sock_filter *)
 
 
 NANOSECOND_MAGICS = (b"\x4d\x3c\xb2\xa1", b"\xa1\xb2\x3c\x4d")
@@ -160,6 +162,7 @@ cdef class BPFProgram:
 
     def __dealloc__(self):
         pcap_freecode(&self.code)
+        free(self.directed)
 
     def __len__(self):
         return self.code.bf_len
@@ -178,6 +181,24 @@ cdef class BPFProgram:
         """The instructions as a list of (code, jt, jf, k)."""
         return [(self.code.bf_insns[i].code, self.code.bf_insns[i].jt, self.code.bf_insns[i].jf,
                  self.code.bf_insns[i].k) for i in range(self.code.bf_len)]
+
+
+cdef int program_direct(BPFProgram program) except -1:
+    """Prepares what the reader runs itself: where `inbound` or `outbound` is asked, one copy for each."""
+    cdef unsigned int nr = program.code.bf_len
+    cdef const sock_filter *code = <const sock_filter *>program.code.bf_insns
+    cdef sock_filter *copies = <sock_filter *>malloc(2 * nr * sizeof(sock_filter))
+    if copies == NULL:
+        raise MemoryError(f"no memory for a program of {nr} instructions")
+    program.filter_here.insns[0] = program.filter_here.insns[1] = code
+    if hp_bpf_fix_direction(code, nr, 0, copies) == 0:
+        free(copies)
+        return 0
+    hp_bpf_fix_direction(code, nr, 1, copies + nr)
+    program.directed = copies
+    program.filter_here.insns[0] = copies
+    program.filter_here.insns[1] = copies + nr
+    return 0
 
 
 cdef hp_link link_of(int linktype):
@@ -206,7 +227,7 @@ cdef int program_compile(BPFProgram program, str text, int linktype, int snaplen
         program.code.bf_len = 0
         raise PcapError(f"compile {text!r} for link type {linktype}: {reason}", operation="compile", detail=text)
     program.linktype = linktype
-    program.filter_here.insns = <const sock_filter *>program.code.bf_insns
+    program_direct(program)
     program.filter_here.run = hp_run_filter
     program.filter_here.tests_vlan = hp_bpf_tests_vlan(<const sock_filter *>program.code.bf_insns,
                                                        program.code.bf_len, link_of(linktype))
@@ -354,7 +375,7 @@ cdef int pull(void *ctx, hp_frame *frame) noexcept nogil:
         frame.data = <uint8_t *>data
         frame.caplen = hdr.caplen
         frame.len = hdr.len
-        frame.sec = hdr.ts.tv_sec
+        frame.sec = <uint32_t>hdr.ts.tv_sec if state.seconds_unsigned else hdr.ts.tv_sec
         frame.nsec = <uint32_t>hdr.ts.tv_usec * state.nsec_factor
         frame.status = 0
         return HP_FRAME
@@ -420,6 +441,8 @@ cdef class PcapHandle:
                             operation=operation, detail=str(detail))
 
     def setfilter(self, BPFProgram program not None):
+        if self.offline and program.directed != NULL:
+            raise PcapError("setfilter: inbound and outbound are for live captures: a file does not have them")
         self.check(pcap_setfilter(self.handle, &program.code), "setfilter")
 
     def setdirection(self, int direction):
@@ -513,7 +536,9 @@ def open_savefile(path) -> PcapHandle:
         raise PcapCorruptError(f"open_offline {opened.name}: {text_of(reason)}{hint}", errno=errno.EBADMSG,
                                operation="open_offline", detail=opened.name)
     if opened.pipe is not None:
+        magic = opened.pipe.state.buffer[:4]
         opened.pipe.state.mark = opened.pipe.state.next
+    opened.state.seconds_unsigned = magic != PCAPNG_MAGIC
     opened.nanoseconds = magic in NANOSECOND_MAGICS or magic == PCAPNG_MAGIC
     opened.adopt(handle, 1)
     return opened

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <string.h>
 
 #define ETH_P_QINQ_OLD 0x9100
@@ -98,6 +99,26 @@ int hp_bpf_tests_vlan(const struct sock_filter *insns, unsigned int nr, enum hp_
 	return 0;
 }
 
+static int loads_direction(const struct sock_filter *insn)
+{
+	return BPF_CLASS(insn->code) == BPF_LD && BPF_MODE(insn->code) == BPF_ABS &&
+	       insn->k == (uint32_t)(SKF_AD_OFF + SKF_AD_PKTTYPE);
+}
+
+int hp_bpf_fix_direction(const struct sock_filter *insns, unsigned int nr, int outgoing, struct sock_filter *out)
+{
+	int fixed = 0;
+
+	for (unsigned int i = 0; i < nr; i++) {
+		out[i] = insns[i];
+		if (!loads_direction(&insns[i]))
+			continue;
+		out[i] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_IMM, outgoing ? PACKET_OUTGOING : PACKET_HOST);
+		fixed++;
+	}
+	return fixed;
+}
+
 static uint32_t load_bytes(uint16_t code)
 {
 	switch (BPF_SIZE(code)) {
@@ -138,6 +159,8 @@ static int move_insn(const struct layout *layout, struct sock_filter *insn, uint
 		return 0;
 	}
 	if (class != BPF_LD && class != BPF_LDX)
+		return 0;
+	if (loads_direction(insn))
 		return 0;
 	if (mode == BPF_LEN)
 		return layout->moved_by ? -ENOTSUP : 0;

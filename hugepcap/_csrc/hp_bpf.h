@@ -18,6 +18,12 @@
 int hp_bpf_tests_vlan(const struct sock_filter *insns, unsigned int nr, enum hp_link link);
 
 /*
+ * Copies a program for use here with its loads of the packet's direction (`inbound`, `outbound`) made constants:
+ * libpcap's interpreter does not know them. How many there were.
+ */
+int hp_bpf_fix_direction(const struct sock_filter *insns, unsigned int nr, int outgoing, struct sock_filter *out);
+
+/*
  * Writes the socket's program for a link to out[BPF_MAXINSNS], accepted packets cut at
  * snaplen bytes; with nr == 0 the one that accepts all. Its length, or -ENOTSUP when the
  * kernel cannot say what the program asks: it then has to run in user space.

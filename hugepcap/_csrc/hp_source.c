@@ -121,7 +121,9 @@ static int wanted_direction(const struct hp_source *src, const struct sockaddr_l
 
 static int filter_says(const struct hp_filter *filter, const struct hp_frame *frame)
 {
-	return filter->run(filter->insns, frame->data, frame->len, frame->caplen) != 0;
+	int outgoing = hp_frame_sll(frame)->sll_pkttype == PACKET_OUTGOING;
+
+	return filter->run(filter->insns[outgoing], frame->data, frame->len, frame->caplen) != 0;
 }
 
 /* The filter that still has to run here on the packets of the block under the cursor. */

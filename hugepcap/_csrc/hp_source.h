@@ -24,7 +24,7 @@
 
 /* A filter that runs here: bpf_filter(3PCAP) and its program. Immutable once a source has it. */
 struct hp_filter {
-	const struct sock_filter *insns;
+	const struct sock_filter *insns[2];	/* for packets coming in, going out */
 	unsigned int (*run)(const void *insns, const uint8_t *data, unsigned int len, unsigned int caplen);
 	int tests_vlan;
 };

@@ -36,7 +36,7 @@ static void reading_get(struct reading *r)
 	r->src.direction = (int)get_u32();
 	r->src.loopback = (int)get_u32();
 	nr = get_u32();
-	r->filter.insns = (struct sock_filter *)get_blob(nr * sizeof(struct sock_filter));
+	r->filter.insns[0] = r->filter.insns[1] = (struct sock_filter *)get_blob(nr * sizeof(struct sock_filter));
 	r->filter.run = run_filter;
 	r->filter.tests_vlan = (int)get_u32();
 	r->src.filter_until = get_u32();
@@ -59,7 +59,7 @@ static void reading_start(struct reading *r, uint8_t *map, uint32_t block_bytes,
 
 static void reading_free(struct reading *r)
 {
-	free((void *)r->filter.insns);
+	free((void *)r->filter.insns[0]);
 }
 
 #endif
