@@ -1,38 +1,59 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# make demo: captures generated traffic in a network namespace of its own. make test: all tests but the guests'.
-# Both set up what they need: Debian's packages (as root), a .venv, the build. Nothing is done twice.
+# make demo         captures generated traffic in a network namespace of its own
+# make test         all tests that need no patched kernel
+# make bench-drain  measures reading against pcapy-ng and libpcap, writes docs/results/drain.md
+# make kernel       builds the patched kernel KVER (6.12, 6.1) in VARIANT (plain, debug)
+# make guest        boots it and runs CMD in it; make guest-test the tests
+# make check        compiler warnings, patch style, copies that must be equal
+# Each sets up what it needs: Debian's packages (as root), a .venv, the build. Nothing is done twice.
 
 PYTHON  ?= python3
 VENV    := .venv
 BIN     := $(VENV)/bin
 STAMPS  := .make
 SUDO    := $(if $(filter 0,$(shell id -u)),,sudo)
+KVER    ?= 6.12
+VARIANT ?= plain
+CMD     ?= uname -a
+GUEST_S ?= 1500
 
-DEB_PACKAGES := gcc libc6-dev make python3-dev python3-venv libpcap-dev iproute2 tcpdump
-PY_PACKAGES  := 'setuptools>=70.1' 'cython>=3.0.11' 'click>=8.1' 'dpkt>=1.9.8' 'pytest>=7' 'pytest-benchmark>=4' \
-                'hypothesis>=6' 'mypy>=1.8' 'pcapy-ng==2.1.0'
+DEB_build  := gcc libc6-dev make python3-dev python3-venv libpcap-dev iproute2 util-linux
+DEB_test   := tcpdump tshark netsniff-ng valgrind binutils
+DEB_kernel := qemu-system-x86 flex bison bc libelf-dev libssl-dev xz-utils patch perl kmod cpio rsync tcpdump tshark \
+              netsniff-ng $(foreach v,6.12 6.1,$(shell tr ' ' '=' < kernel/series/$(v)/base))
 
-SOURCES := setup.py pyproject.toml $(wildcard hugepcap/*.pyx hugepcap/*.pxd hugepcap/_csrc/*.[ch])
+PY_PACKAGES := 'setuptools>=77' 'cython>=3.0.11' 'click>=8.1' 'dpkt>=1.9.8' 'pytest>=7' 'pytest-benchmark>=4' \
+               'hypothesis>=6' 'mypy>=1.8' 'pcapy-ng==2.1.0' scapy cypcap virtme-ng
 
-.PHONY: all build demo test unit clean
+SOURCES := setup.py pyproject.toml $(wildcard hugepcap/*.pyx hugepcap/*.pxd hugepcap/_csrc/*.[ch] preload/*.[ch] preload/*.map)
+PYTEST  := $(BIN)/python -m pytest
+BENCH   := PYTHONPATH=bench:tests $(PYTEST) bench -p no:cacheprovider --benchmark-timer=childclock.now -q
+
+.PHONY: all build demo test bench-drain bench-quick kernel kernel-deb guest guest-test guest-preload check clean
 all: build
 
-$(STAMPS)/packages:
+# Installs what is missing of DEB_<name>; NAME=VERSION wants just that version.
+$(STAMPS)/packages-%: Makefile
 	@mkdir -p $(STAMPS)
-	@missing=$$(for p in $(DEB_PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
-	if command -v apt-get >/dev/null && [ -n "$$missing" ]; then \
-	    echo "installing $$missing"; \
-	    $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing; \
+	@missing=$$(for p in $(DEB_$*); do \
+	    have=$$(dpkg-query -W -f '$${db:Status-Status} $${Version}' $${p%%=*} 2>/dev/null); \
+	    case $$p in *=*) want="installed $${p#*=}";; *) want="installed $${have#installed }";; esac; \
+	    [ -n "$$have" ] && [ "$$have" = "$$want" ] || echo $$p; done); \
+	if [ -n "$$missing" ] && command -v apt-get >/dev/null; then \
+	    echo "installing" $$missing; \
+	    $(SUDO) apt-get update -qq && \
+	    $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --allow-downgrades $$missing >/dev/null; \
 	fi
 	@touch $@
 
-$(STAMPS)/venv: $(STAMPS)/packages Makefile
+$(STAMPS)/venv: $(STAMPS)/packages-build
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --disable-pip-version-check $(PY_PACKAGES)
 	@touch $@
 
 $(STAMPS)/build: $(STAMPS)/venv $(SOURCES)
 	$(BIN)/pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
+	$(MAKE) -s -C preload
 	@touch $@
 
 build: $(STAMPS)/build
@@ -40,8 +61,44 @@ build: $(STAMPS)/build
 demo: build
 	@$(BIN)/hugepcap demo
 
-test: build
-	$(BIN)/python -m pytest tests --ignore=tests/guest
+test: build $(STAMPS)/packages-test
+	$(PYTEST) tests --ignore=tests/guest
+
+bench-drain: build $(STAMPS)/packages-test
+	$(BENCH) --benchmark-json=$(STAMPS)/drain.json
+	$(BIN)/python bench/report.py $(STAMPS)/drain.json
+
+bench-quick: build $(STAMPS)/packages-test
+	$(BENCH) --quick --benchmark-json=$(STAMPS)/quick.json
+
+kernel: $(STAMPS)/packages-kernel
+	kernel/build $(KVER) $(VARIANT)
+
+kernel-deb: $(STAMPS)/packages-kernel
+	kernel/deb $(KVER)
+
+guest: build $(STAMPS)/packages-kernel
+	kernel/boot "$$(kernel/build $(KVER) $(VARIANT))" -- $(CMD)
+
+# The guest sees these files read-only: what its tests need is built here.
+guest-test: build $(STAMPS)/packages-kernel
+	$(MAKE) -s -C preload
+	image=$$(kernel/build $(KVER) $(VARIANT)) && \
+	kernel/boot -t $(GUEST_S) "$$image" -- $(PYTEST) -p no:cacheprovider -q tests/guest
+
+# The shim's policies, in a guest.
+guest-preload: build $(STAMPS)/packages-kernel
+	$(MAKE) -s -C preload
+	image=$$(kernel/build $(KVER) $(VARIANT)) && \
+	kernel/boot -t $(GUEST_S) "$$image" -- $(PYTEST) -p no:cacheprovider -q tests/preload/test_preload_policies.py
+
+check: $(STAMPS)/packages-build
+	for source in hugepcap/_csrc/*.c; do \
+	    gcc -std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -Wno-unused-parameter -c $$source -o /dev/null || exit 1; \
+	done
+	git diff --check $$(git hash-object -t tree /dev/null) HEAD -- . ':!kernel/series'
+	! git grep -nE '(pypi|deb[.]debian|npmjs|files[.]pythonhosted)[.](org|com)' -- . ':!Makefile'
 
 clean:
+	$(MAKE) -s -C preload clean
 	rm -rf build $(STAMPS) hugepcap/*.c hugepcap/*.so *.egg-info

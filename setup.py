@@ -43,6 +43,18 @@ class BuildExt(build_ext):
             if not self.compiles(f"#include <sys/types.h>\n#include <{header}>\n"):
                 sys.exit(f"hugepcap: cannot compile with <{header}>: install a C compiler and {remedy}")
         super().build_extensions()
+        self.build_preload()
+
+    def build_preload(self):
+        """preload.so, which is no Python module: plain C, exporting what preload.map names."""
+        sources = [str(path) for path in sorted(Path("preload").glob("*.c")) if path.name != "overhead.c"]
+        objects = self.compiler.compile(
+            sources, output_dir=self.build_temp, extra_postargs=["-std=gnu11", "-O2", "-fPIC", "-Wno-unused-parameter"])
+        target = (ROOT if self.inplace else Path(self.build_lib)) / "hugepcap/preload.so"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self.compiler.link_shared_object(
+            objects, str(target), libraries=["dl", "pthread"],
+            extra_postargs=["-Wl,--version-script=preload/preload.map", "-Wl,-z,relro,-z,now"])
 
     def compiles(self, text):
         with tempfile.TemporaryDirectory() as scratch:
