@@ -21,4 +21,3 @@ collect_ignore = [] if shim.kernel_has_policies() else ["test_preload_policies.p
 def library():
     """preload.so as it is in the sources now."""
     subprocess.run(["make", "-s", "-C", str(shim.LIBRARY.parent)], check=True, timeout=120)
-
