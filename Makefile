@@ -94,7 +94,7 @@ guest-preload: build $(STAMPS)/packages-kernel
 
 check: $(STAMPS)/packages-build
 	for source in hugepcap/_csrc/*.c; do \
-	    gcc -std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -Wno-unused-parameter -c $$source -o /dev/null || exit 1; \
+	    gcc -std=gnu11 -O2 -Wall -Wextra -Werror -Wno-unused-parameter -c $$source -o /dev/null || exit 1; \
 	done
 	git diff --check $$(git hash-object -t tree /dev/null) HEAD -- . ':!kernel/series'
 	! git grep -nE '(pypi|deb[.]debian|npmjs|files[.]pythonhosted)[.](org|com)' -- . ':!Makefile'

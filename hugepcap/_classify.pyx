@@ -8,7 +8,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from ._hp cimport (
-    HP_PROFILE_GENERIC, HP_PROFILE_SECURITY, hp_flows_free, hp_flows_new, hp_ports, hp_profile, hp_set, hp_set_free,
+    hp_flows_free, hp_flows_new, hp_ports, hp_profile, hp_set, hp_set_free,
     hp_set_new,
 )
 from ._source cimport as_int

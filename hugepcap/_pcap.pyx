@@ -5,7 +5,6 @@ import errno
 import os
 import stat
 
-from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.exc cimport PyErr_Occurred
 from cpython.number cimport PyNumber_Index
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer

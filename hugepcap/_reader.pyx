@@ -6,16 +6,16 @@ import operator
 import socket
 import warnings
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_XDECREF
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ._classify cimport Classifier
 from ._hp cimport (
     HP_BUDGET, HP_EOF, HP_FRAME, HP_NONE, HP_RING_BYTES_MAX, HP_TOUCH_ALL, hp_batch, hp_batch_add, hp_batch_collect, hp_batch_room,
-    hp_buffer, hp_copy, hp_fill, hp_record, hp_ring_pending, hp_scan, hp_source_next, hp_source_settle,
+    hp_buffer, hp_copy, hp_fill, hp_record, hp_scan, hp_source_next, hp_source_settle,
 )
 from ._packet cimport Pkthdr
 from ._pcap cimport BPFProgram, Dumper, PcapHandle, compile_filter, hp_frame, lookupnet

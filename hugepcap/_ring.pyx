@@ -8,12 +8,11 @@ from pathlib import Path
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint16_t, uint32_t
-from libc.string cimport memcpy, memset
 from posix.unistd cimport close
 
 from ._hp cimport (
-    BPF_MAXINSNS, HP_LINK_ETHER, HP_LINK_OTHER, HP_LINK_RAW, HP_LINK_SLL, HP_LINK_SLL2, HP_RING_BYTES_MAX,
-    hp_bpf_for_socket, hp_device, hp_device_find, hp_err, hp_geometry, hp_geometry_fit, hp_link, hp_ring_close,
+    BPF_MAXINSNS, HP_LINK_ETHER, HP_LINK_RAW, HP_LINK_SLL, HP_LINK_SLL2, HP_RING_BYTES_MAX,
+    hp_bpf_for_socket, hp_device, hp_device_find, hp_err, hp_geometry, hp_geometry_fit, hp_ring_close,
     hp_ring_open, hp_ring_pending, hp_sock_attach, hp_sock_bind, hp_sock_error, hp_sock_fanout,
     hp_sock_hw_timestamps, hp_sock_ignore_outgoing, hp_sock_link_state, hp_sock_open, hp_sock_promisc,
     hp_sock_send, hp_sock_stats,
@@ -36,7 +35,6 @@ RETIRE_MS_IMMEDIATE = 1
 # af_packet's allocation of the last resort does not avoid.
 FREE_MEMORY_SHARE = 0.75
 
-TSTAMP_HOST = 0
 TSTAMP_ADAPTER = 3
 TSTAMP_ADAPTER_UNSYNCED = 4
 

@@ -10,7 +10,7 @@ from libc.string cimport memset
 from posix.unistd cimport close
 
 from ._hp cimport (
-    HP_DIR_OUT, HP_EOF, HP_FRAME, HP_NONE, HP_TOUCH_ALL, HP_WAIT_ERROR, HP_WAIT_WOKEN, hp_now_ms, hp_ring_pending, hp_source,
+    HP_EOF, HP_FRAME, HP_NONE, HP_TOUCH_ALL, HP_WAIT_ERROR, HP_WAIT_WOKEN, hp_now_ms, hp_ring_pending, hp_source,
     hp_source_next, hp_source_release, hp_source_settle, hp_source_settle_block, hp_wait, hp_wake, hp_wake_drain,
     hp_wake_open,
 )
