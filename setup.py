@@ -18,6 +18,7 @@ CSRC = "hugepcap/_csrc"
 # Each Cython module and the C files of the core that are linked into it.
 EXTENSIONS = {
     "_packet": [],
+    "_column": [],
     "_pipe": ["hp_wait"],
     "_pcap": ["hp_bpf"],
     "_ring": ["hp_err", "hp_sock", "hp_ring", "hp_bpf"],
