@@ -21,10 +21,13 @@ EXTENSIONS = {
     "_column": [],
     "_pipe": ["hp_wait"],
     "_pcap": ["hp_bpf"],
-    "_ring": ["hp_err", "hp_sock", "hp_ring", "hp_bpf"],
-    "_source": ["hp_err", "hp_wait", "hp_source", "hp_ring"],
+    "_ring": ["hp_err", "hp_sock", "hp_ring", "hp_mem", "hp_bpf"],
+    "_source": ["hp_err", "hp_wait", "hp_source", "hp_ring", "hp_mem"],
     "_classify": ["hp_class", "hp_source"],
-    "_reader": ["hp_batch", "hp_class", "hp_source"],
+    "_capture": [],
+    "_control": ["hp_source"],
+    "_filtered": ["hp_class", "hp_source"],
+    "_reader": ["hp_batch", "hp_source"],
     "_generate": ["hp_err", "hp_gen"],
 }
 USES_LIBPCAP = {"_pcap"}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-from typing import final
+from typing_extensions import disjoint_base
 
-@final
+@disjoint_base
 class Column:
-    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def __init__(self, *args: object, **kwargs: object) -> None: ...

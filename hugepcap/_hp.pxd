@@ -45,6 +45,7 @@ cdef extern from "hp_sock.h" nogil:
     int hp_sock_send(int, const void *, uint32_t, hp_err *)
     int hp_sock_stats(int, hp_counters *, hp_err *)
     int hp_sock_error(int)
+    void hp_sock_silence(int, const hp_device *)
     int hp_sock_link_state(int, const hp_device *)
 
 
@@ -54,8 +55,35 @@ cdef extern from "hp_bpf.h" nogil:
     int hp_bpf_for_socket(const sock_filter *, unsigned int, hp_link, uint32_t, sock_filter *)
 
 
+cdef extern from "hp_mem.h" nogil:
+    enum hp_policy:
+        HP_POLICY_AUTO
+        HP_POLICY_STOCK
+        HP_POLICY_NR
+    const char *HP_POLICY_NAMES
+
+    struct hp_grant:
+        hp_policy policy
+        hp_err refused[7]
+
+    struct packet_huge_info:
+        uint64_t user_page_bytes
+        uint64_t kernel_page_bytes
+        uint64_t user_huge_bytes
+        uint64_t kernel_huge_bytes
+        uint64_t pinned_bytes
+        int node
+        int reason
+
+    const char *hp_policy_name(hp_policy)
+    int hp_policy_parse(const char *, hp_policy *)
+    int hp_size_parse(const char *, uint64_t *)
+    int hp_mem_info(int, int, packet_huge_info *)
+
+
 cdef extern from "hp_ring.h" nogil:
     uint64_t HP_RING_BYTES_MAX
+    uint32_t HP_BLOCK_NR_MAX
 
     struct hp_geometry:
         uint32_t block_bytes
@@ -68,11 +96,22 @@ cdef extern from "hp_ring.h" nogil:
         size_t map_bytes
         uint32_t head
         uint64_t taken
+        uint64_t released
+        hp_grant grant
 
-    void hp_geometry_fit(hp_geometry *, uint64_t, uint32_t, uint32_t)
-    int hp_ring_open(hp_ring *, int, const hp_geometry *, hp_err *)
+    struct hp_ring_want:
+        hp_geometry geo
+        hp_policy policy
+        int strict
+        const char *mount
+
+    void hp_geometry_fit(hp_geometry *, uint64_t, uint32_t, uint32_t, uint32_t)
+    int hp_ring_open(hp_ring *, int, const hp_ring_want *, hp_err *)
     void hp_ring_close(hp_ring *)
     uint32_t hp_ring_pending(const hp_ring *)
+    int hp_ring_node(const hp_ring *)
+    void hp_ring_pin(const hp_ring *, uint32_t)
+    void hp_ring_unpin(hp_ring *, uint32_t)
 
 
 cdef extern from "hp_source.h" nogil:

@@ -15,7 +15,13 @@ cdef class Ring:
     cdef bint kernel_filters    # the kernel runs the whole of the last filter attached
     cdef bint doubles           # a loopback device whose outgoing copies the kernel does not leave out
     cdef uint64_t ifdrops_before
-    cdef void free(self)
+    cdef int leases             # batches that need the ring's memory
+    cdef uint64_t user_page     # bytes, as the next ones; kernel_page 0: not known
+    cdef uint64_t kernel_page
+    cdef uint64_t pinned
+    cdef int node
+    cdef void shut(self)
+    cdef void lease_ends(self)
     cdef int attach(self, BPFProgram program) except -1
     cdef int link_state(self)
 

@@ -2,6 +2,7 @@
 """Ring: the packet socket, its TPACKET_V3 ring and what can be asked of both."""
 
 import errno
+import mmap
 import os
 import warnings
 from pathlib import Path
@@ -11,11 +12,12 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t
 from posix.unistd cimport close
 
 from ._hp cimport (
-    BPF_MAXINSNS, HP_LINK_ETHER, HP_LINK_RAW, HP_LINK_SLL, HP_LINK_SLL2, HP_RING_BYTES_MAX,
-    hp_bpf_for_socket, hp_device, hp_device_find, hp_err, hp_geometry, hp_geometry_fit, hp_ring_close,
-    hp_ring_open, hp_ring_pending, hp_sock_attach, hp_sock_bind, hp_sock_error, hp_sock_fanout,
+    BPF_MAXINSNS, HP_LINK_ETHER, HP_LINK_RAW, HP_LINK_SLL, HP_LINK_SLL2, HP_POLICY_AUTO, HP_POLICY_NAMES,
+    HP_POLICY_NR, HP_RING_BYTES_MAX, hp_bpf_for_socket, hp_device, hp_device_find, hp_err, hp_geometry_fit,
+    hp_mem_info, hp_policy, hp_policy_name, hp_policy_parse, packet_huge_info, hp_ring_close, hp_ring_node, hp_ring_open,
+    hp_ring_pending, hp_ring_want, hp_size_parse, hp_sock_attach, hp_sock_bind, hp_sock_error, hp_sock_fanout,
     hp_sock_hw_timestamps, hp_sock_ignore_outgoing, hp_sock_link_state, hp_sock_open, hp_sock_promisc,
-    hp_sock_send, hp_sock_stats,
+    hp_sock_send, hp_sock_silence, hp_sock_stats,
 )
 from ._pcap cimport BPFProgram, sock_filter
 
@@ -25,6 +27,9 @@ DEFAULT_RING_BYTES = 64 << 20
 # libpcap's limit: what "all of a packet" means
 MAXIMUM_SNAPLEN = 262144
 RING_BYTES_MAX = HP_RING_BYTES_MAX
+BLOCK_BYTES_MAX = 1 << 30
+PAGE_BYTES = mmap.PAGESIZE
+POLICIES = tuple((<bytes>HP_POLICY_NAMES).decode().split())
 
 # The kernel hands over a block that is not full after at most this time, whatever the read timeout: packets of a
 # quiet link come soon, and a ring of 256 blocks still spans 25 s of such hand-overs.
@@ -76,6 +81,15 @@ def retire_ms_for(int timeout_ms, bint immediate) -> int:
     return min(timeout_ms, RETIRE_MS_MAX) if timeout_ms > 0 else RETIRE_MS_MAX
 
 
+def parse_size(str text) -> int:
+    """Bytes of a size such as "256M" (powers of 1024). ValueError for what is none, and for 0."""
+    cdef uint64_t size = 0
+    cdef bytes given = text.encode()
+    if hp_size_parse(given, &size) < 0 or size == 0:
+        raise ValueError(f"{text!r} is no size: give bytes, or a number with K, M, G or T, such as 256M")
+    return size
+
+
 def free_memory_bytes() -> int:
     """MemAvailable of /proc/meminfo in bytes; 0 where that cannot be read. Source: proc(5)."""
     try:
@@ -110,15 +124,27 @@ cdef class Ring:
         raise TypeError("a Ring comes with a Reader, as reader.ring")
 
     def __dealloc__(self):
-        self.free()
+        if self.fd >= 0:
+            self.shut()
 
-    cdef void free(self):
+    cdef void shut(self):
+        """Ends the capture. What batches still need of the ring's memory stays until they are gone."""
         cdef int fd = self.fd
         self.fd = -1
+        if self.leases:
+            hp_sock_silence(fd, &self.dev)
         with nogil:    # closing waits for every CPU to leave the ring
-            hp_ring_close(&self.ring)
+            if self.leases == 0:
+                hp_ring_close(&self.ring)
             if fd >= 0:
                 close(fd)
+
+    cdef void lease_ends(self):
+        """A batch no longer needs the ring's memory."""
+        self.leases -= 1
+        if self.leases == 0 and self.fd < 0:
+            with nogil:
+                hp_ring_close(&self.ring)
 
     @property
     def block_bytes(self) -> int:
@@ -142,13 +168,48 @@ cdef class Ring:
 
     @property
     def policy(self) -> str:
-        """Where the ring's memory comes from: "stock" is the kernel's own PACKET_RX_RING."""
-        return "stock"
+        """Where the ring's memory comes from: "hugetlb", "thp", "stock" (the kernel's own PACKET_RX_RING) ..."""
+        return hp_policy_name(self.ring.grant.policy).decode()
+
+    @property
+    def refused(self) -> dict:
+        """Why the ring is not of better memory: the reason of each policy that was tried before."""
+        cdef int i
+        reasons = {}
+        for i in range(HP_POLICY_NR):
+            if self.ring.grant.refused[i].code:
+                reasons[hp_policy_name(<hp_policy>i).decode()] = refusal(&self.ring.grant.refused[i])
+        return reasons
+
+    @property
+    def user_page_bytes(self) -> int:
+        """Bytes of the smallest page in the reader's mapping of the ring."""
+        return self.user_page
+
+    @property
+    def kernel_page_bytes(self):
+        """Bytes of the smallest page in the kernel's mapping; None where the kernel does not tell (stock ones)."""
+        return self.kernel_page or None
+
+    @property
+    def pinned_bytes(self) -> int:
+        """Bytes of the process's own memory that the ring keeps in place (policy hugetlb)."""
+        return self.pinned
+
+    @property
+    def numa_node(self):
+        """The NUMA node of the ring's first block; None where the kernel does not tell."""
+        return self.node if self.node >= 0 else None
+
+    @property
+    def held_blocks(self) -> int:
+        """Blocks that batches, or the reader's place in one, keep from the kernel."""
+        return <int>(self.ring.taken - self.ring.released)
 
     @property
     def pending_blocks(self) -> int:
         """Blocks that the kernel has handed over and that are not yet read."""
-        return hp_ring_pending(&self.ring) if self.ring.map != NULL else 0
+        return hp_ring_pending(&self.ring) if self.fd >= 0 else 0
 
     def __repr__(self):
         return (f"<hugepcap.Ring {self.block_nr} x {self.block_bytes} bytes on {self.device}, {self.policy}>")
@@ -248,24 +309,84 @@ cdef class Ring:
             PyBuffer_Release(&view)
 
 
-cdef uint64_t affordable(uint64_t wanted):
+cdef uint64_t affordable(uint64_t wanted, bint strict) except? 0:
     """The ring bytes to ask for: less than wanted where memory is short, and then a warning."""
     cdef uint64_t limit = <uint64_t>(free_memory_bytes() * FREE_MEMORY_SHARE)
     if limit == 0 or wanted <= limit:
         return wanted
-    warnings.warn(f"hugepcap: a ring of {wanted} bytes does not fit into the memory that is free; "
-                  f"asking for {limit} bytes", RuntimeWarning, stacklevel=4)
+    short = f"a ring of {wanted} bytes does not fit into the memory that is free"
+    if strict:
+        raise from_errno(errno.ENOMEM, "open", f"{short}; {limit} bytes would")
+    warnings.warn(f"hugepcap: {short}; asking for {limit} bytes", RuntimeWarning)
     return limit
 
 
-def open_ring(str device, *, uint32_t snaplen, bint promisc, int timeout_ms, uint64_t ring_bytes, bint immediate,
+cdef str refusal(const hp_err *err):
+    """What was tried, on what, and the system's reason."""
+    return f"{err.op.decode()} {err.detail.decode('utf-8', 'replace')}: {os.strerror(err.code)}"
+
+
+cdef int warn_of_fallback(Ring ring, hp_policy asked) except -1:
+    """One warning where the memory asked for was not to be had.
+
+    "auto" on a kernel that has no other than stock rings is no fall-back: there was nothing to choose from.
+    """
+    cdef bint had_choice = asked != HP_POLICY_AUTO
+    cdef int i
+    for i in range(HP_POLICY_NR):
+        had_choice |= ring.ring.grant.refused[i].code not in (0, errno.ENOPROTOOPT)
+    refused = ring.refused
+    if not refused or not had_choice:
+        return 0
+    reasons = "; ".join(f"{policy}: {reason}" for policy, reason in refused.items())
+    warnings.warn(f"hugepcap: the ring on {ring.device} is of policy {ring.policy}, not "
+                  f"{hp_policy_name(asked).decode()} ({reasons})", RuntimeWarning)
+    return 0
+
+
+cdef int describe(Ring ring):
+    """Keeps what the kernel says of the ring's pages: it has to be asked while the socket is open."""
+    cdef packet_huge_info info
+    ring.user_page = PAGE_BYTES
+    ring.node = hp_ring_node(&ring.ring)
+    if hp_mem_info(ring.fd, 0, &info) == 0:
+        ring.user_page = info.user_page_bytes
+        ring.kernel_page = info.kernel_page_bytes
+        ring.pinned = info.pinned_bytes
+        ring.node = info.node if info.node >= 0 else ring.node
+    return 0
+
+
+cdef int make_ring(Ring ring, settings, int retire_ms) except -1:
+    """The ring itself, in the memory that the settings ask for; warns where it is another or a smaller one."""
+    cdef hp_ring_want want
+    cdef hp_err err
+    cdef int rc
+    cdef bytes policy = settings.policy.encode()
+    cdef bytes mount = os.fsencode(settings.mount) if settings.mount else b""
+    hp_policy_parse(policy, &want.policy)
+    want.strict = settings.strict
+    want.mount = <const char *>mount if mount else NULL
+    hp_geometry_fit(&want.geo, affordable(settings.ring_bytes, want.strict), settings.block_bytes, ring.snaplen,
+                    retire_ms)
+    with nogil:    # from here on the kernel may wait: for memory, for other CPUs
+        rc = hp_ring_open(&ring.ring, ring.fd, &want, &err)
+    check(rc, &err)
+    if ring.ring.geo.block_nr < want.geo.block_nr:
+        warnings.warn(f"hugepcap: memory for {want.geo.block_nr} blocks of {want.geo.block_bytes} bytes was not to "
+                      f"be had; the ring on {ring.device} has {ring.ring.geo.block_nr}", RuntimeWarning)
+    warn_of_fallback(ring, want.policy)
+    describe(ring)
+    return 0
+
+
+def open_ring(str device, *, uint32_t snaplen, bint promisc, int timeout_ms, settings, bint immediate,
               int tstamp_type, BPFProgram program=None) -> Ring:
-    """A Ring capturing on a device. The order matters: ring and filter first, bind last.
+    """A Ring capturing on a device, as RingSettings say. The order matters: ring and filter first, bind last.
 
     Binding first would let in packets that no filter has seen. Raises PcapError.
     """
     cdef Ring ring = Ring.__new__(Ring)
-    cdef hp_geometry geo
     cdef hp_err err
     cdef bytes name = os.fsencode(device)
     cdef int rc
@@ -276,13 +397,7 @@ def open_ring(str device, *, uint32_t snaplen, bint promisc, int timeout_ms, uin
         check(hp_sock_promisc(ring.fd, &ring.dev, &err), &err)
     if tstamp_type in (TSTAMP_ADAPTER, TSTAMP_ADAPTER_UNSYNCED):
         check(hp_sock_hw_timestamps(ring.fd, &ring.dev, &err), &err)
-    hp_geometry_fit(&geo, affordable(ring_bytes), snaplen, retire_ms_for(timeout_ms, immediate))
-    with nogil:    # from here on the kernel may wait: for memory, for other CPUs
-        rc = hp_ring_open(&ring.ring, ring.fd, &geo, &err)
-    check(rc, &err)
-    if ring.ring.geo.block_nr < geo.block_nr:
-        warnings.warn(f"hugepcap: memory for {geo.block_nr} blocks of {geo.block_bytes} bytes was not to be had; "
-                      f"the ring on {device} has {ring.ring.geo.block_nr}", RuntimeWarning, stacklevel=3)
+    make_ring(ring, settings, retire_ms_for(timeout_ms, immediate))
     ring.attach(program)
     ring.doubles = ring.dev.loopback and not ring.ignore_outgoing(True)
     with nogil:

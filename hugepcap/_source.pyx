@@ -310,7 +310,7 @@ cdef class Source:
             hp_source_release(&self.src)
         memset(&self.src, 0, sizeof(self.src))
         if self.ring_engine is not None:
-            self.ring_engine.free()
+            self.ring_engine.shut()
         if self.pcap_engine is not None:
             self.pcap_engine.free()
         if self.wake_fd >= 0:

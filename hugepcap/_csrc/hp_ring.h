@@ -9,6 +9,7 @@
 
 #include "hp_block.h"
 #include "hp_err.h"
+#include "hp_mem.h"
 
 #define HP_BLOCK_BYTES_MIN (256u << 10)
 #define HP_BLOCK_BYTES_MAX (2u << 20)
@@ -29,31 +30,50 @@ struct hp_ring {
 	size_t map_bytes;
 	uint32_t head;		/* the block to be peeked at next */
 	uint64_t taken;		/* blocks peeked so far; only the reading thread writes it */
+	uint64_t released;	/* blocks given back so far; atomic */
+	uint32_t *pins;		/* per block: who still needs it, the reader or a batch; atomic */
+	struct hp_grant grant;	/* where its memory came from, and why not from somewhere better */
 };
 
-/* Blocks for `bytes` of ring whose packets are cut at `snaplen` bytes. */
-void hp_geometry_fit(struct hp_geometry *geo, uint64_t bytes, uint32_t snaplen, uint32_t retire_ms);
+/* What a ring is to be like. */
+struct hp_ring_want {
+	struct hp_geometry geo;
+	enum hp_policy policy;
+	int strict;		/* this memory and this size, or none */
+	const char *mount;	/* hugetlbfs for the policy hugetlb, or NULL: memfd */
+};
+
+/* Blocks for `bytes` of ring whose packets are cut at `snaplen` bytes; block_bytes 0: as suits them. */
+void hp_geometry_fit(struct hp_geometry *geo, uint64_t bytes, uint32_t block_bytes, uint32_t snaplen,
+		     uint32_t retire_ms);
 
 /*
  * Gives the socket a ring and maps it. Where memory is short it asks for an eighth less
  * until two blocks are left; ring->geo says what it got. 0 or -errno.
  */
-int hp_ring_open(struct hp_ring *ring, int fd, const struct hp_geometry *want, struct hp_err *err);
+int hp_ring_open(struct hp_ring *ring, int fd, const struct hp_ring_want *want, struct hp_err *err);
 void hp_ring_close(struct hp_ring *ring);
+
+/* The NUMA node of the ring's first block, or -1 where the kernel does not tell. */
+int hp_ring_node(const struct hp_ring *ring);
 
 static inline struct tpacket_block_desc *hp_ring_desc(const struct hp_ring *ring, uint32_t index)
 {
 	return (struct tpacket_block_desc *)(ring->map + (size_t)index * ring->geo.block_bytes);
 }
 
-/* Whether the kernel has handed a block over. Pairs with the store in prb_flush_block / prb_close_block. */
+/*
+ * Whether the kernel has handed a block over that nobody here has yet. Pairs with the store in
+ * prb_flush_block / prb_close_block. A pinned block is one of the last round: the reader has come full circle.
+ */
 static inline int hp_ring_ready(const struct hp_ring *ring, uint32_t index)
 {
-	return (__atomic_load_n(&hp_ring_desc(ring, index)->hdr.bh1.block_status, __ATOMIC_ACQUIRE) &
+	return __atomic_load_n(&ring->pins[index], __ATOMIC_ACQUIRE) == 0 &&
+	       (__atomic_load_n(&hp_ring_desc(ring, index)->hdr.bh1.block_status, __ATOMIC_ACQUIRE) &
 		TP_STATUS_USER) != 0;
 }
 
-/* Takes the next block: 1 and *index, or 0 when the kernel still has it. */
+/* Takes and pins the next block: 1 and *index, or 0 when the kernel still has it. */
 static inline int hp_ring_peek(struct hp_ring *ring, uint32_t *index)
 {
 	if (!hp_ring_ready(ring, ring->head))
@@ -61,13 +81,28 @@ static inline int hp_ring_peek(struct hp_ring *ring, uint32_t *index)
 	*index = ring->head;
 	ring->head = ring->head + 1 == ring->geo.block_nr ? 0 : ring->head + 1;
 	ring->taken++;
+	__atomic_store_n(&ring->pins[*index], 1, __ATOMIC_RELAXED);
 	return 1;
 }
 
-/* Gives a block back. Pairs with the kernel's read of block_status in prb_dispatch_next_block. */
-static inline void hp_ring_release(const struct hp_ring *ring, uint32_t index)
+/* One more needs a block that is pinned already. */
+static inline void hp_ring_pin(const struct hp_ring *ring, uint32_t index)
 {
-	__atomic_store_n(&hp_ring_desc(ring, index)->hdr.bh1.block_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
+	__atomic_add_fetch(&ring->pins[index], 1, __ATOMIC_RELAXED);
+}
+
+/* One less does; the last gives it back. Pairs with the kernel's read of block_status in prb_dispatch_next_block. */
+static inline void hp_ring_unpin(struct hp_ring *ring, uint32_t index)
+{
+	uint32_t pins = __atomic_load_n(&ring->pins[index], __ATOMIC_ACQUIRE);
+
+	/* The status goes before the last pin: without one, a block that still reads USER would be taken again. */
+	do {
+		if (pins == 1)
+			__atomic_store_n(&hp_ring_desc(ring, index)->hdr.bh1.block_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
+	} while (!__atomic_compare_exchange_n(&ring->pins[index], &pins, pins - 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+	if (pins == 1)
+		__atomic_add_fetch(&ring->released, 1, __ATOMIC_RELAXED);
 }
 
 /* Blocks handed over and not yet taken. */

@@ -156,6 +156,18 @@ int hp_sock_bind(int fd, const struct hp_device *dev, struct hp_err *err)
 	return 0;
 }
 
+void hp_sock_silence(int fd, const struct hp_device *dev)
+{
+	static const struct sock_filter reject = BPF_STMT(BPF_RET | BPF_K, 0);
+	struct packet_mreq mreq = { .mr_ifindex = dev->ifindex, .mr_type = PACKET_MR_PROMISC };
+	struct sockaddr_ll nothing = { .sll_family = AF_PACKET, .sll_ifindex = dev->ifindex };
+
+	/* None of these can be relied on alone: a fanout member cannot be bound anew, a device may be gone. */
+	hp_sock_attach(fd, &reject, 1);
+	setsockopt(fd, SOL_PACKET, PACKET_DROP_MEMBERSHIP, &mreq, sizeof(mreq));
+	(void)!bind(fd, (struct sockaddr *)&nothing, sizeof(nothing));
+}
+
 int hp_sock_fanout(int fd, uint16_t group, uint16_t type, struct hp_err *err)
 {
 	uint32_t arg = group | (uint32_t)type << 16;

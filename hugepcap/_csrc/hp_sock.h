@@ -49,6 +49,12 @@ int hp_sock_send(int fd, const void *data, uint32_t bytes, struct hp_err *err);
 /* Adds the kernel's counters, which it clears on each read, to *sum. */
 int hp_sock_stats(int fd, struct hp_counters *sum, struct hp_err *err);
 
+/*
+ * Ends the capture while a mapping still keeps the socket open: the descriptor is closed, but a mapped ring
+ * holds its socket, which would go on receiving, promiscuously, until the mapping goes.
+ */
+void hp_sock_silence(int fd, const struct hp_device *dev);
+
 /* Takes the pending error of the socket (ENETDOWN when its device went); 0 when there is none. */
 int hp_sock_error(int fd);
 

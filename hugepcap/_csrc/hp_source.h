@@ -74,7 +74,7 @@ int hp_frame_finish(const struct hp_source *src, struct hp_frame *frame);
 static inline void hp_source_release(struct hp_source *src)
 {
 	if (src->held)
-		hp_ring_release(src->ring, src->index);
+		hp_ring_unpin(src->ring, src->index);
 	src->held = 0;
 }
 

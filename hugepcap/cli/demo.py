@@ -71,7 +71,7 @@ def run(count, path):
     from hugepcap._generate import generate, sequence_of
 
     sent = []
-    with hugepcap.open_live(RECEIVER, 65535, 1, 100, buffer_size=RING_BYTES) as reader, \
+    with hugepcap.open_live(RECEIVER, 65535, 1, 100, ring_bytes=RING_BYTES) as reader, \
             reader.dump_open(path) as dumper:
         click.echo(f"{hugepcap.__name__} {hugepcap.__version__}: {reader.ring.block_nr} blocks of "
                    f"{reader.ring.block_bytes >> 10} KiB on {RECEIVER}, engine {reader.engine!r}")

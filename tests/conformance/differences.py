@@ -106,7 +106,7 @@ TABLE: dict[str, list[Difference]] = {
         Difference("ring size", "`set_buffer_size` raises OverflowError from 2^31 bytes",
                    "up to 65,535 blocks of 2 MiB (128 GiB)", "libpcap's own limit does not bind our ring"),
         Difference("options of open_live", "`open_live` takes no keywords",
-                   "keyword-only `buffer_size`, `filter`, `immediate`, `tstamp_type`, `tstamp_precision`",
+                   "keyword-only `policy`, `ring_bytes`, `block_bytes`, `strict`, `filter`, `immediate`, `tstamp_type`, `tstamp_precision`",
                    "most programs need no `create()` for one setting"),
         Difference("error classes", "errors are PcapError and nothing else",
                    "also the builtin of their errno (PermissionError, FileNotFoundError, OSError), with "

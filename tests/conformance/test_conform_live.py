@@ -247,7 +247,7 @@ def test_promiscuous(lib, link):
 
 
 def test_options_of_open_live(lib, link):
-    opened = outcome(lib, lambda: lib.open_live(link.far, 65535, 1, 50, buffer_size=1 << 20).close())
+    opened = outcome(lib, lambda: lib.open_live(link.far, 65535, 1, 50, ring_bytes=1 << 20).close())
     assert opened == differ(lib, "options of open_live", "TypeError", None)
 
 

@@ -31,7 +31,7 @@ def noise(link):
 
 def test_no_unfiltered_packet_at_the_start(link, noise):
     for number in range(20):
-        with hugepcap.open_live(link.far, 65535, 1, 20, filter="greater 100", buffer_size=1 << 20) as reader:
+        with hugepcap.open_live(link.far, 65535, 1, 20, filter="greater 100", ring_bytes=1 << 20) as reader:
             send(link.near, 1, sizes=(100, 100), first_seq=10_000 + number)
             assert numbers(read_packets(reader, 1)) == [10_000 + number]
             assert reader.stats()[:2] == (1, 0)
@@ -40,7 +40,7 @@ def test_no_unfiltered_packet_at_the_start(link, noise):
 def test_no_unfiltered_packet_after_setfilter(link, noise, method):
     """Between two setfilter calls, under traffic, reads give only what the last filter lets through."""
     seen = []
-    with hugepcap.open_live(link.far, 65535, 1, 20, buffer_size=8 << 20) as reader:
+    with hugepcap.open_live(link.far, 65535, 1, 20, ring_bytes=8 << 20) as reader:
         read_packets(reader, 100)
         reader.setfilter("greater 100")
         send(link.near, 50, sizes=(100, 100), first_seq=1000)
@@ -171,7 +171,7 @@ def test_snaplen(link, snaplen, filter):
 def test_snaplen_saves_ring(link):
     """The kernel stores no more than the snapshot: many more packets fit."""
     def dropped(snaplen):
-        with hugepcap.open_live(link.far, snaplen, 1, 20, buffer_size=4 << 20) as reader:
+        with hugepcap.open_live(link.far, snaplen, 1, 20, ring_bytes=4 << 20) as reader:
             send(link.near, 10_000, sizes=(1400, 1400))
             return reader.stats()[1]
 
@@ -182,7 +182,7 @@ def test_snaplen_saves_ring(link):
 
 def test_stats_never_go_back(link):
     stop = threading.Event()
-    with hugepcap.open_live(link.far, 65535, 1, 20, buffer_size=1 << 20) as reader:
+    with hugepcap.open_live(link.far, 65535, 1, 20, ring_bytes=1 << 20) as reader:
         sender = Background(traffic_of, link.near, stop, burst=20_000)
         last, seen = (0, 0, 0), 0
         while last[1] < 10_000 or seen < 10_000:

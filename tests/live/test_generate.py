@@ -108,7 +108,7 @@ def test_what_is_sent(reader, link):
 def test_nothing_is_left_out(link):
     """At top speed into a small queue: ENOBUFS is waited out."""
     netns.ip(f"link set {link.near} txqueuelen 2")
-    with hugepcap.open_live(link.far, 65535, 1, 20, buffer_size=256 << 20) as reader:
+    with hugepcap.open_live(link.far, 65535, 1, 20, ring_bytes=256 << 20) as reader:
         for bypass in (True, False):
             assert generate(link.near, 100_000, qdisc_bypass=bypass).packets == 100_000
         assert reader.stats()[0] == 200_000

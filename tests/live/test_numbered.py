@@ -69,7 +69,7 @@ def test_a_million_while_they_come(reader, link, method):
 def test_a_ring_that_overflows(link, method):
     """Nothing is read until everything is sent: most is dropped, the rest is whole."""
     sent = 100_000
-    with hugepcap.open_live(link.far, 65535, 1, 20, buffer_size=4 << 20) as reader:
+    with hugepcap.open_live(link.far, 65535, 1, 20, ring_bytes=4 << 20) as reader:
         tally = Tally()
         send(link.near, sent, sizes=(60, 1514))
         read_all(reader, method, tally, Background(lambda: None), sent)
@@ -78,7 +78,7 @@ def test_a_ring_that_overflows(link, method):
 
 
 def test_the_ring_goes_on_after_an_overflow(link):
-    with hugepcap.open_live(link.far, 65535, 1, 20, buffer_size=4 << 20) as reader:
+    with hugepcap.open_live(link.far, 65535, 1, 20, ring_bytes=4 << 20) as reader:
         tally = Tally()
         for start in range(0, 200_000, 50_000):
             send(link.near, 50_000, first_seq=start)

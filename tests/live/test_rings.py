@@ -13,7 +13,7 @@ MIB = 1 << 20
 
 
 def open_ring(device, size, **options):
-    return hugepcap.open_live(device, 65535, 1, 20, buffer_size=size, **options)
+    return hugepcap.open_live(device, 65535, 1, 20, ring_bytes=size, **options)
 
 
 def test_default_is_64_mib(reader):
@@ -54,7 +54,7 @@ def test_a_ring_of_more_than_2_gib(network):
     if available_mib() < 6000:
         pytest.skip(f"needs 6000 MiB of free memory, there are {available_mib()}")
     link = netns.veth(mtu=60_000)
-    with hugepcap.open_live(link.far, 65535, 1, 1000, buffer_size=size) as reader:
+    with hugepcap.open_live(link.far, 65535, 1, 1000, ring_bytes=size) as reader:
         assert reader.ring.ring_bytes == size
         assert send(link.near, count, sizes=(59_000, 60_014)).bytes > 2**31
         assert reader.stats()[:2] == (count, 0)
@@ -80,7 +80,7 @@ with open("/proc/self/statm") as statm:
 resource.setrlimit(resource.RLIMIT_AS, (used + (48 << 20),) * 2)
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    reader = hugepcap.open_live("far", 65535, 1, 20, buffer_size=256 << 20)
+    reader = hugepcap.open_live("far", 65535, 1, 20, ring_bytes=256 << 20)
 resource.setrlimit(resource.RLIMIT_AS, (resource.getrlimit(resource.RLIMIT_AS)[1],) * 2)
 print(reader.ring.ring_bytes, [str(each.message) for each in caught if each.category is RuntimeWarning])
 send("near", 10)
@@ -148,7 +148,7 @@ def test_without_rights(link):
 
 
 @pytest.mark.parametrize("options, expected", [
-    ({"buffer_size": -1}, None), ({"buffer_size": "1"}, TypeError), ({"buffer_size": 2**60}, OverflowError),
+    ({"ring_bytes": -1}, None), ({"ring_bytes": "1"}, TypeError), ({"ring_bytes": 2**60}, OverflowError),
     ({"filter": 7}, TypeError), ({"filter": "bogus ("}, hugepcap.PcapError),
     ({"tstamp_type": "sundial"}, hugepcap.PcapError),
     ({"tstamp_precision": 5}, hugepcap.PcapError), ({"immediate": True, "filter": "udp"}, None),

@@ -200,7 +200,7 @@ def held():
 
 
 def open_and_read(link, number):
-    with hugepcap.open_live(link.far, 65535, 1, 20, buffer_size=1 << 20, filter="udp") as reader:
+    with hugepcap.open_live(link.far, 65535, 1, 20, ring_bytes=1 << 20, filter="udp") as reader:
         reader.setfilter("ip")
         if number % 10 == 0:
             send(link.near, 10)

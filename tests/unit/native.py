@@ -21,7 +21,7 @@ CORE = {
     "mutate": ["hp_source", "hp_batch", "hp_class"],
     "classify": ["hp_source", "hp_class"],
     "rewrite": ["hp_bpf"],
-    "fit": ["hp_ring", "hp_err"],
+    "fit": ["hp_ring", "hp_mem", "hp_err"],
 }
 ALL = 0x7FFFFFFF
 

@@ -13,10 +13,11 @@ HEADERS = 48 + 68 + 16 + 14    # of a block, of a frame, its alignment, a link h
 sizes = st.one_of(st.integers(1, 1 << 40), st.integers(0, 40).map(lambda bits: 1 << bits),
                   st.integers(1, 1 << 18).map(lambda nr: nr * 256 * KIB - 1))
 wishes = st.lists(st.tuples(sizes, st.integers(1, SNAPLEN_MAX), st.integers(1, 65535)), min_size=1, max_size=200)
+given_blocks = st.integers(1, 1024).map(lambda pages: pages * 4096)
 
 
-def fit(harness, asked):
-    text = "".join(f"{size} {snaplen} {retire}\n" for size, snaplen, retire in asked)
+def fit(harness, asked, block=0):
+    text = "".join(f"{size} {block} {snaplen} {retire}\n" for size, snaplen, retire in asked)
     return [tuple(map(int, line)) for line in harness("fit")(text.encode())]
 
 
@@ -33,6 +34,14 @@ def test_every_fit(harness, asked):
         covered = block * number
         assert covered >= size or (number, block) == (BLOCKS_MAX, 2 * MIB)
         assert covered - size < block or number in (2, BLOCKS_MAX)
+
+
+@settings(max_examples=30, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate],
+          suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(asked=wishes, wanted=given_blocks)
+def test_blocks_of_a_given_size(harness, asked, wanted):
+    for (size, _, _), (block, number, _) in zip(asked, fit(harness, asked, wanted)):
+        assert block == wanted and number == min(max(-(-size // wanted), 2), BLOCKS_MAX)
 
 
 def test_named_sizes(harness):

@@ -49,8 +49,11 @@ static void reading_get(struct reading *r)
 /* Puts the source at the start of a ring of these blocks, as after opening. */
 static void reading_start(struct reading *r, uint8_t *map, uint32_t block_bytes, uint32_t block_nr)
 {
+	static uint32_t pins[HP_BLOCK_NR_MAX];
+
+	memset(pins, 0, block_nr * sizeof(*pins));
 	r->ring = (struct hp_ring){ .geo = { .block_bytes = block_bytes, .block_nr = block_nr }, .map = map,
-				    .map_bytes = (size_t)block_bytes * block_nr };
+				    .map_bytes = (size_t)block_bytes * block_nr, .pins = pins };
 	r->src.ring = &r->ring;
 	memset(&r->src.cur, 0, sizeof(r->src.cur));
 	r->src.held = 0;
