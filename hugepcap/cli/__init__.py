@@ -8,6 +8,9 @@ import click
 from .._version import __version__
 
 COMMANDS = {
+    "devices": "Lists the interfaces that can be captured on.",
+    "doctor": "Looks at what captures depend on, and how to mend it.",
+    "tune": "Sets this host up for captures on an interface; --undo restores it.",
     "demo": "Captures generated traffic in a network namespace of its own.",
     "preload": "Runs a program under preload.so, which deepens its capture ring.",
 }
@@ -23,6 +26,10 @@ class Commands(click.Group):
         if name not in COMMANDS:
             return None
         return getattr(importlib.import_module(f".{name}", __package__), name)
+
+    def format_commands(self, ctx, formatter):
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
