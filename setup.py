@@ -28,7 +28,7 @@ EXTENSIONS = {
     "_control": ["hp_source"],
     "_filtered": ["hp_class", "hp_source"],
     "_reader": ["hp_batch", "hp_source"],
-    "_generate": ["hp_err", "hp_gen"],
+    "_generate": ["hp_err", "hp_gen", "hp_send", "hp_tx_ring"],
 }
 USES_LIBPCAP = {"_pcap"}
 

@@ -8,7 +8,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memset
+from libc.stdlib cimport free, malloc
 
 from .errors import from_errno
 
@@ -34,22 +34,37 @@ cdef extern from "hp_gen.h" nogil:
         int ipv6
         int ethernet
 
+    uint32_t hp_gen_least(const hp_gen_spec *)
+    uint32_t hp_gen_build(const hp_gen_spec *, uint64_t, uint8_t *)
+    int64_t hp_gen_sequence(const uint8_t *, uint64_t)
+
+
+cdef extern from "hp_send.h" nogil:
+    struct hp_item:
+        uint64_t ts_ns
+        uint64_t offset
+        uint32_t bytes
+
     struct hp_sender:
         hp_gen_spec spec
         uint64_t next
         uint64_t left
+        const uint8_t *data
+        const hp_item *items
         uint64_t rate_pps
+        uint64_t rate_bps
+        double speed
         uint64_t sent
         uint64_t bytes
-        int64_t start_ns
+        uint64_t refused
         int fd
+        uint32_t longest
 
-    uint32_t hp_gen_least(const hp_gen_spec *)
-    uint32_t hp_gen_build(const hp_gen_spec *, uint64_t, uint8_t *)
-    int64_t hp_gen_sequence(const uint8_t *, uint64_t)
     int hp_sender_open(hp_sender *, const char *, int, hp_err *)
-    int hp_sender_prepare(hp_sender *, hp_err *)
+    int hp_sender_prepare(hp_sender *, uint32_t, int, hp_err *)
     int hp_sender_run(hp_sender *, uint32_t, hp_err *)
+    int hp_sender_settle(hp_sender *, uint32_t)
+    void hp_sender_restart(hp_sender *)
     void hp_sender_close(hp_sender *)
 
 
@@ -64,6 +79,12 @@ cdef extern from *:
     }
     """
     double hp_monotonic()
+
+cdef struct batch_record:    # of Reader.next_batch()
+    uint32_t sec
+    uint32_t usec
+    uint32_t offset
+    uint32_t caplen
 
 # Signals are looked at this often while packets go out.
 cdef uint32_t SLICE_MS = 50
@@ -136,44 +157,150 @@ def sequence_of(packet) -> int:
     return sequence
 
 
-cdef object drive(hp_sender *sender):
-    """Sends all of it, without the GIL but for a look at the signals."""
-    cdef hp_err err
-    cdef int rc = 0
-    cdef double start = hp_monotonic()
-    check(hp_sender_prepare(sender, &err), &err)
-    while rc == 0:
-        with nogil:
-            rc = hp_sender_run(sender, SLICE_MS, &err)
-        check(rc, &err)
-        PyErr_CheckSignals()
-    return Sent(sender.sent, sender.bytes, hp_monotonic() - start)
+# What a VLAN tag adds to the longest packet of a device.
+cdef enum:
+    TAG_BYTES = 4
 
 
-def generate(str interface not None, count, *, sizes=(60, 60), uint64_t seed=0, first_seq=0, uint64_t rate_pps=0,
-             uint64_t flows=1, vlan=None, bint ipv6=False, bint qdisc_bypass=True) -> Sent:
+cdef class Sender:
+    """Sends packets on a device, and counts what the kernel took.
+
+    ``rate_pps`` packets or ``rate_bps`` bits a second (link-layer header included, FCS not), ``speed`` times the
+    pace of given packets' time stamps; all 0: as fast as it goes. ``ring``: over a PACKET_TX_RING, which saves
+    a copy and most system calls, instead of sendmmsg(2). ``progress`` is called with (packets, bytes) some 20
+    times a second. ``qdisc_bypass=False`` lets the queueing discipline and captures of outgoing packets see them.
+    A full queue is waited for, so none is left out. To be used with ``with``, by one thread.
+    Takes root or CAP_NET_RAW; Ctrl-C ends it. Raises PcapError. Source: packet(7), sendmmsg(2).
+    """
+
+    cdef hp_sender sender
+    cdef double started
+    cdef bint ring
+    cdef object progress
+
+    def __cinit__(self):
+        self.sender.fd = -1
+
+    def __init__(self, interface, *, bint ring=False, uint64_t rate_pps=0, uint64_t rate_bps=0, double speed=0,
+                 bint qdisc_bypass=True, progress=None):
+        cdef hp_err err
+        cdef bytes name = os.fsencode(interface)
+        check(hp_sender_open(&self.sender, name, qdisc_bypass, &err), &err)
+        self.sender.rate_pps = rate_pps
+        self.sender.rate_bps = rate_bps
+        self.sender.speed = speed
+        self.ring = ring
+        self.progress = progress
+        self.started = hp_monotonic()
+
+    def __dealloc__(self):
+        hp_sender_close(&self.sender)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, exc_type, exc, tb):
+        hp_sender_close(&self.sender)
+
+    @property
+    def refused(self) -> int:
+        """How many given packets the device could not carry: longer than its MTU, or shorter than its header."""
+        return self.sender.refused
+
+    def sent(self) -> Sent:
+        """What the kernel has taken so far."""
+        return Sent(self.sender.sent, self.sender.bytes, hp_monotonic() - self.started)
+
+    def generate(self, count, *, sizes=(60, 60), uint64_t seed=0, first_seq=0, uint64_t flows=1, vlan=None,
+                 bint ipv6=False) -> Sent:
+        """Sends ``count`` numbered UDP packets; the arguments are those of generate(). Once for each Sender."""
+        check_sequence(first_seq, count)
+        fill_spec(&self.sender.spec, sizes, seed, flows, vlan, ipv6)
+        self.sender.next = first_seq
+        self.sender.left = count
+        self.prepare(self.sender.spec.bytes_max)
+        return self.finish()
+
+    def prepare_replay(self) -> None:
+        """To be called before the first replay()."""
+        self.prepare(self.sender.longest + TAG_BYTES)
+
+    def replay(self, packets, records) -> None:
+        """Sends the packets that ``Reader.next_batch()`` gave. Returns when the kernel has taken all of them."""
+        cdef Py_buffer data, index
+        PyObject_GetBuffer(packets, &data, PyBUF_SIMPLE)
+        try:
+            PyObject_GetBuffer(records, &index, PyBUF_SIMPLE)
+            try:
+                self.send_items(<const uint8_t *>data.buf, <const batch_record *>index.buf,
+                                index.len // sizeof(batch_record))
+            finally:
+                PyBuffer_Release(&index)
+        finally:
+            PyBuffer_Release(&data)
+
+    def restart(self) -> None:
+        """The next packet is the first of a pace of its own: its time stamp counts as now."""
+        hp_sender_restart(&self.sender)
+
+    def finish(self) -> Sent:
+        """Waits until the device is done with every packet."""
+        cdef int rc = 0
+        self.run()
+        while rc == 0:
+            with nogil:
+                rc = hp_sender_settle(&self.sender, SLICE_MS)
+            PyErr_CheckSignals()
+        return self.sent()
+
+    cdef int prepare(self, uint32_t slot_bytes) except -1:
+        cdef hp_err err
+        check(hp_sender_prepare(&self.sender, slot_bytes, self.ring, &err), &err)
+        self.started = hp_monotonic()
+        return 0
+
+    cdef int send_items(self, const uint8_t *data, const batch_record *records, Py_ssize_t nr) except -1:
+        cdef hp_item *items = <hp_item *>malloc(max(nr, 1) * sizeof(hp_item))
+        cdef Py_ssize_t i
+        if items == NULL:
+            raise MemoryError
+        for i in range(nr):
+            items[i].ts_ns = <uint64_t>records[i].sec * 1000000000 + <uint64_t>records[i].usec * 1000
+            items[i].offset = records[i].offset
+            items[i].bytes = records[i].caplen
+        self.sender.data = data
+        self.sender.items = items
+        self.sender.left = nr
+        try:
+            self.run()
+        finally:
+            self.sender.left = 0
+            free(items)
+        return 0
+
+    cdef int run(self) except -1:
+        """Sends what is left, without the GIL but for a look at the signals."""
+        cdef hp_err err
+        cdef int rc = 0
+        while rc == 0:
+            with nogil:
+                rc = hp_sender_run(&self.sender, SLICE_MS, &err)
+            check(rc, &err)
+            PyErr_CheckSignals()
+            if self.progress is not None:
+                self.progress(self.sender.sent, self.sender.bytes)
+        return 0
+
+
+def generate(interface, count, *, sizes=(60, 60), uint64_t seed=0, first_seq=0, uint64_t rate_pps=0,
+             uint64_t flows=1, vlan=None, bint ipv6=False, bint qdisc_bypass=True, bint ring=False) -> Sent:
     """Sends ``count`` numbered UDP packets on a device and returns when the last is handed to it.
 
     ``sizes``: smallest and largest in bytes, link-layer header included, FCS not; each size between is as
     likely. ``seed``: the same seed gives the same packets, byte for byte. ``first_seq``: the first number.
     ``rate_pps``: packets per second, 0 for as many as go. ``flows``: so many different addresses and ports,
-    in turn. ``vlan``: an 802.1Q tag in the packet. ``qdisc_bypass=False`` lets the queueing discipline and
-    captures of outgoing packets see them. A full queue is waited for, so none is left out.
-    Devices that carry bare IP (tun) get packets without Ethernet header. Takes root or CAP_NET_RAW; Ctrl-C
-    ends it. Raises PcapError. Source: packet(7), sendmmsg(2).
+    in turn. ``vlan``: an 802.1Q tag in the packet. The rest as in Sender.
+    Devices that carry bare IP (tun) get packets without Ethernet header. Raises PcapError.
     """
-    cdef hp_sender sender
-    cdef hp_err err
-    cdef bytes name = os.fsencode(interface)
-    check_sequence(first_seq, count)
-    memset(&sender, 0, sizeof(sender))
-    sender.fd = -1
-    try:
-        check(hp_sender_open(&sender, name, qdisc_bypass, &err), &err)
-        fill_spec(&sender.spec, sizes, seed, flows, vlan, ipv6)
-        sender.next = first_seq
-        sender.left = count
-        sender.rate_pps = rate_pps
-        return drive(&sender)
-    finally:
-        hp_sender_close(&sender)
+    with Sender(interface, ring=ring, rate_pps=rate_pps, qdisc_bypass=qdisc_bypass) as sender:
+        return sender.generate(count, sizes=sizes, seed=seed, first_seq=first_seq, flows=flows, vlan=vlan, ipv6=ipv6)

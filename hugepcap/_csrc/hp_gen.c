@@ -3,16 +3,8 @@
 #include "hp_gen.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
-#include <linux/if_arp.h>
 #include <linux/if_ether.h>
-#include <linux/if_packet.h>
-#include <poll.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <time.h>
-#include <unistd.h>
 
 #define TAG_BYTES 4u
 #define IPV4_BYTES 20u
@@ -23,12 +15,7 @@
 /* The deepest headers that are looked behind for the mark: SLL2, two tags, IPv6, UDP. */
 #define MARK_WITHIN (20u + 2 * TAG_BYTES + IPV6_BYTES + UDP_BYTES)
 
-#define NS_PER_SEC 1000000000ll
-#define NS_PER_MS 1000000ll
-
 static const uint8_t magic[MAGIC_BYTES] = { 'H', 'P', 'S', 'E', 'Q', 0xc7 };
-
-/* ---- building ---- */
 
 /* splitmix64: one multiply-and-shift round gives each (seed, number) its own 64 bits. */
 static uint64_t mix(uint64_t seed, uint64_t number)
@@ -206,168 +193,4 @@ int64_t hp_gen_sequence(const uint8_t *packet, uint64_t bytes)
 	for (int i = 0; i < 6; i++)
 		sequence = sequence << 8 | mark[MAGIC_BYTES + i];
 	return sequence;
-}
-
-/* ---- sending ---- */
-
-static int64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * NS_PER_SEC + now.tv_nsec;
-}
-
-static int is_ethernet(int fd, const char *device)
-{
-	struct ifreq request = { 0 };
-
-	memcpy(request.ifr_name, device, IFNAMSIZ);
-	if (ioctl(fd, SIOCGIFHWADDR, &request) < 0)
-		return 1;
-	return request.ifr_hwaddr.sa_family == ARPHRD_ETHER || request.ifr_hwaddr.sa_family == ARPHRD_LOOPBACK;
-}
-
-/* Protocol 0: the socket sends, and never receives. */
-static int bind_to(int fd, const char *device)
-{
-	struct sockaddr_ll sll = { .sll_family = AF_PACKET };
-
-	sll.sll_ifindex = (int)if_nametoindex(device);
-	if (!sll.sll_ifindex)
-		return -1;
-	return bind(fd, (struct sockaddr *)&sll, sizeof(sll));
-}
-
-int hp_sender_open(struct hp_sender *sender, const char *device, int qdisc_bypass, struct hp_err *err)
-{
-	memset(sender, 0, sizeof(*sender));
-	sender->fd = -1;
-	if (strlen(device) >= IFNAMSIZ)
-		return hp_fail(err, ENODEV, "generate", "on %.64s: a device's name has at most %d bytes", device,
-			       IFNAMSIZ - 1);
-	strcpy(sender->device, device);
-	sender->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-	if (sender->fd < 0)
-		return hp_fail(err, errno, "generate",
-			       "on %s: a packet socket takes root or CAP_NET_RAW", device);
-	if (bind_to(sender->fd, device) < 0)
-		return hp_fail(err, errno, "generate", "on %s", device);
-	/* before Linux 3.14 there is none; the queueing discipline then stays in the way */
-	(void)setsockopt(sender->fd, SOL_PACKET, PACKET_QDISC_BYPASS, &qdisc_bypass, sizeof(qdisc_bypass));
-	sender->spec.ethernet = is_ethernet(sender->fd, sender->device);
-	return 0;
-}
-
-int hp_sender_prepare(struct hp_sender *sender, struct hp_err *err)
-{
-	sender->slots = malloc((size_t)HP_GEN_BATCH * sender->spec.bytes_max);
-	if (!sender->slots)
-		return hp_fail(err, ENOMEM, "generate", "on %s: %u packets of %u bytes", sender->device,
-			       HP_GEN_BATCH, sender->spec.bytes_max);
-	for (unsigned int i = 0; i < HP_GEN_BATCH; i++) {
-		sender->parts[i].iov_base = sender->slots + (size_t)i * sender->spec.bytes_max;
-		sender->messages[i].msg_hdr.msg_iov = &sender->parts[i];
-		sender->messages[i].msg_hdr.msg_iovlen = 1;
-	}
-	sender->start_ns = now_ns();
-	return 0;
-}
-
-void hp_sender_close(struct hp_sender *sender)
-{
-	if (sender->fd >= 0)
-		close(sender->fd);
-	sender->fd = -1;
-	free(sender->slots);
-	sender->slots = NULL;
-}
-
-/* How many packets may go out by now; at most one batch. */
-static unsigned int due(const struct hp_sender *sender)
-{
-	double elapsed;
-	int64_t allowed;
-
-	if (sender->left == 0)
-		return 0;
-	if (sender->rate_pps) {
-		elapsed = (double)(now_ns() - sender->start_ns) / NS_PER_SEC;
-		allowed = (int64_t)(elapsed * (double)sender->rate_pps) + 1 - (int64_t)sender->sent;
-		if (allowed <= 0)
-			return 0;
-	} else {
-		allowed = HP_GEN_BATCH;
-	}
-	if ((uint64_t)allowed > sender->left)
-		allowed = (int64_t)sender->left;
-	return allowed < HP_GEN_BATCH ? (unsigned int)allowed : HP_GEN_BATCH;
-}
-
-static void stage(struct hp_sender *sender)
-{
-	sender->staged = due(sender);
-	sender->flushed = 0;
-	for (unsigned int i = 0; i < sender->staged; i++)
-		sender->parts[i].iov_len = hp_gen_build(&sender->spec, sender->next++, sender->parts[i].iov_base);
-}
-
-static void wait_ns(int64_t ns)
-{
-	struct timespec pause = { .tv_sec = ns / NS_PER_SEC, .tv_nsec = ns % NS_PER_SEC };
-
-	if (ns > 0)
-		nanosleep(&pause, NULL);
-}
-
-static void await_next_due(const struct hp_sender *sender, int64_t until_ns)
-{
-	int64_t at_ns = sender->start_ns + (int64_t)((double)sender->sent * NS_PER_SEC / (double)sender->rate_pps);
-
-	wait_ns((at_ns < until_ns ? at_ns : until_ns) - now_ns());
-}
-
-static void account(struct hp_sender *sender, unsigned int nr)
-{
-	for (unsigned int i = 0; i < nr; i++)
-		sender->bytes += sender->parts[sender->flushed + i].iov_len;
-	sender->flushed += nr;
-	sender->sent += nr;
-	sender->left -= nr;
-}
-
-/* Sends what is staged. ENOBUFS and EAGAIN mean a full queue: the packet was not taken, and is tried again. */
-static int flush(struct hp_sender *sender)
-{
-	struct pollfd writable = { .fd = sender->fd, .events = POLLOUT };
-	int nr = sendmmsg(sender->fd, sender->messages + sender->flushed, sender->staged - sender->flushed, 0);
-
-	if (nr >= 0) {
-		account(sender, (unsigned int)nr);
-		return 0;
-	}
-	if (errno == ENOBUFS || errno == EAGAIN) {
-		(void)poll(&writable, 1, 1);
-		return 0;
-	}
-	return errno == EINTR ? 0 : -errno;
-}
-
-int hp_sender_run(struct hp_sender *sender, uint32_t slice_ms, struct hp_err *err)
-{
-	int64_t until_ns = now_ns() + slice_ms * NS_PER_MS;
-	int rc = 0;
-
-	while (sender->left && now_ns() < until_ns && rc == 0) {
-		if (sender->flushed == sender->staged)
-			stage(sender);
-		if (sender->staged)
-			rc = flush(sender);
-		else
-			await_next_due(sender, until_ns);
-	}
-	if (rc < 0)
-		return hp_fail(err, -rc, "generate", "on %s, after %llu packets, %u bytes each at most",
-			       sender->device, (unsigned long long)sender->sent, sender->spec.bytes_max);
-	return sender->left == 0;
 }
