@@ -8,13 +8,16 @@ import click
 from .._version import __version__
 
 COMMANDS = {
+    "capture": "Captures packets into files, or prints them.",
+    "read": "Prints the packets of a file.",
     "devices": "Lists the interfaces that can be captured on.",
     "doctor": "Looks at what captures depend on, and how to mend it.",
-    "tune": "Sets this host up for captures on an interface; --undo restores it.",
+    "tune": "Sets this host up for captures; --undo restores it.",
     "generate": "Sends numbered traffic on a test link.",
     "replay": "Sends the packets of a file on a test link.",
     "demo": "Captures generated traffic in a network namespace of its own.",
     "preload": "Runs a program under preload.so, which deepens its capture ring.",
+    "completion": "Prints what makes the shell complete hugepcap's commands.",
 }
 
 

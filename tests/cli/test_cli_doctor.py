@@ -117,10 +117,3 @@ def test_devices(link):
 
 def test_devices_takes_no_argument(network):
     assert "unexpected extra argument" in refused("devices", "eth0", code=2)
-
-
-def test_help_shows_examples_of_each_command():
-    for name in ("doctor", "tune", "devices"):
-        text = run(name, "--help").stdout
-        assert f"Examples:\n    hugepcap {name}" in text or f"Examples:\n    sudo hugepcap {name}" in text
-        assert "Exit status: 0" in text

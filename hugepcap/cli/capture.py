@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`hugepcap capture`: from rings into files, or onto the terminal."""
+
+import contextlib
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from .. import _ring
+from .._reader import open_live
+from . import common, outputs
+from .lanes import Budget, Capture, Lane
+from .meter import meter
+from .read import Printer, show_options
+
+WAIT_MS = 100
+LOOK_S = 0.25
+EXAMPLE = """
+sudo hugepcap capture -i eth0 -c 10 -f 'udp port 53'
+sudo hugepcap capture -i eth0 -w trace.pcap --seconds 60 --ring 256M
+sudo hugepcap capture -i eth0 -w trace.pcap --rotate 1G --keep 10
+sudo hugepcap capture -i eth0 -w - | tshark -r -
+"""
+
+
+class Rotation(click.ParamType):
+    """A size ("1G") or a time ("60s", "5m", "1h"): {limit_bytes} or {limit_s}."""
+
+    name = "rotation"
+    seconds = {"s": 1, "m": 60, "h": 3600}
+
+    def convert(self, value, param, ctx):
+        number, unit = value[:-1], value[-1:]
+        if unit in self.seconds and number.isdigit() and int(number):
+            return {"limit_s": int(number) * self.seconds[unit]}
+        try:
+            return {"limit_bytes": _ring.parse_size(value)}
+        except ValueError:
+            self.fail(f"{value!r} is neither a size such as 1G nor a time such as 60s, 5m, 1h", param, ctx)
+
+
+@common.command(example=EXAMPLE, codes="0 done, also after Ctrl-C, 1 an error, 2 wrong usage")
+@common.interface_option("Where to capture; `any` is all of them.")
+@click.option("-c", "--count", type=click.IntRange(1), metavar="N", help="Stop after N packets.")
+@click.option("-w", "--write", metavar="FILE", help="Write a pcap file with nanoseconds; - is standard output.")
+@click.option("-f", "--filter", "expression", metavar="FILTER", help="Only packets that match, see pcap-filter(7).")
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), metavar="S", help="Stop after S seconds.")
+@click.option("--rotate", type=Rotation(), metavar="SIZE|TIME",
+              help="Begin a new file before it is larger than SIZE (1G), or after TIME (60s, 5m, 1h): "
+                   "FILE.000001.pcap and so on, each there under its name when it is complete.")
+@click.option("--keep", type=click.IntRange(1), metavar="N", help="Keep the newest N files of this run.")
+@click.option("--policy", type=click.Choice(_ring.POLICIES), default="auto", show_default=True,
+              help="Where the ring's memory comes from; auto: hugetlb, thp, stock.")
+@click.option("--strict", is_flag=True, help="Fail rather than fall back to other memory.")
+@click.option("--ring", type=common.SIZE, metavar="SIZE", help="Bytes of the ring.  [default: 64M]")
+@click.option("-s", "--snaplen", type=click.IntRange(1, _ring.MAXIMUM_SNAPLEN), default=_ring.MAXIMUM_SNAPLEN,
+              metavar="BYTES", help="Bytes to capture of each packet.  [default: all]")
+@click.option("-p", "--no-promiscuous", is_flag=True, help="Only what is for this host.")
+@show_options
+@common.json_option("Without -w one JSON object a packet, with it one of figures at the end.")
+def capture(interface, count, write, expression, seconds, rotate, keep, policy, strict, ring, snaplen,
+            no_promiscuous, link_header, hexdump, as_json):
+    """Captures packets on IFACE: into a file, or as lines, until Ctrl-C.
+
+    What had come when it ends is kept; a second Ctrl-C ends it at once. On a terminal -w shows live counters;
+    in a pipe there is only the summary at the end, on standard error.
+    """
+    check_files(write, rotate, keep, as_json)
+    settings = {"policy": policy, "strict": strict, "ring_bytes": ring, "filter": expression}
+    with contextlib.ExitStack() as stack:
+        reader = stack.enter_context(open_live(interface, snaplen, not no_promiscuous, WAIT_MS, **settings))
+        if write is None:
+            output = outputs.Lines(Printer(reader.datalink(), link_header=link_header, hexdump=hexdump,
+                                           as_json=as_json))
+        elif rotate:
+            output = outputs.Row(write, reader, keep=keep, **rotate)
+        else:
+            output = outputs.File(write, reader)
+        running = Capture([Lane(reader, output, Budget(count))])
+        figures = run(running, seconds, title_of(reader, interface), write is not None)
+    report(figures, as_json and write is not None)
+    for lane in running.lanes:
+        if lane.error is not None:
+            raise lane.error
+
+
+def check_files(write, rotate, keep, as_json):
+    """Refuses what does not go together, before anything is opened."""
+    if (rotate or keep) and write is None:
+        raise click.UsageError("--rotate and --keep are for files: add -w FILE")
+    if keep and not rotate:
+        raise click.UsageError("--keep is for files that --rotate begins")
+    if write == "-":
+        if rotate or as_json:
+            raise click.UsageError("-w - is one stream on standard output: no --rotate, no --json")
+        if sys.stdout.isatty():
+            raise click.UsageError("standard output is a terminal: give -w a file, or pipe it somewhere")
+    elif write is not None and not Path(write).absolute().parent.is_dir():
+        raise common.Failure(f"there is no folder {Path(write).absolute().parent} for {write}")
+
+
+def title_of(reader, interface):
+    ring = reader.ring
+    if ring is None:
+        return f"{interface}, by libpcap"
+    return f"{interface}, ring of {common.size_text(ring.ring_bytes)}, {ring.policy}"
+
+
+def run(running, seconds, title, live):
+    """Until it ends by itself, by time or by a signal; the last figures."""
+    def on_signal(*_):
+        running.asked_to_stop += 1
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with meter(title, live) as update:
+            running.start()
+            while running.is_running():
+                if running.asked_to_stop or running.has_ended_early() or running.is_over(seconds):
+                    running.stop()
+                running.wait(LOOK_S)
+                update(running.figures())
+        return running.figures()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def report(figures, as_json):
+    """What tcpdump says at its end, or one JSON object."""
+    if as_json:
+        common.print_json(figures)
+        return
+    for name, words in (("packets", "captured"), ("received", "received by filter"), ("dropped", "dropped by kernel")):
+        plural = "" if figures[name] == 1 else "s"
+        click.echo(f"{figures[name]} packet{plural} {words}", err=True)
+

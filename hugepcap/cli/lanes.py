@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A capture's threads: one lane for each ring, and what they have in common."""
+
+import threading
+import time
+
+CHUNK = 4096
+
+
+class Budget:
+    """How many packets all lanes together may still take; None: no end."""
+
+    def __init__(self, count):
+        self.left = count
+        self.lock = threading.Lock()
+
+    def reserve(self, most):
+        with self.lock:
+            if self.left is None:
+                return most
+            share = min(most, self.left)
+            self.left -= share
+            return share
+
+    def give_back(self, unused):
+        with self.lock:
+            if self.left is not None:
+                self.left += unused
+
+
+class Lane(threading.Thread):
+    """Moves packets from one reader to its output until it is told to stop, or the budget is used up.
+
+    After stop() it still takes what had come by then. Ends with `error` set where something went wrong.
+    """
+
+    def __init__(self, reader, output, budget):
+        super().__init__(daemon=True)
+        self.reader, self.output, self.budget = reader, output, budget
+        self.packets = self.wire_bytes = 0
+        self.error = None
+        self.last = None    # how many packets there are to take altogether, once that is known
+
+    def run(self):
+        try:
+            try:
+                self.move_all()
+            finally:
+                self.output.close()
+        except BaseException as error:    # passed on by the main thread
+            self.error = error
+
+    def move_all(self):
+        while self.last is None or self.packets < self.last:
+            share = self.budget.reserve(CHUNK)
+            if share == 0:
+                return
+            moved = 0
+            try:
+                moved, wire = self.output.move(self.reader, share)
+                self.packets += moved
+                self.wire_bytes += wire
+            finally:
+                self.budget.give_back(share - moved)
+            if self.last is not None and not moved:
+                return
+
+    def stop(self):
+        received, dropped, _ = self.reader.stats()
+        self.last = received - dropped
+
+    def abandon(self):
+        """Stops without taking what has come."""
+        self.last = 0
+        self.reader.breakloop()
+
+
+class Capture:
+    """All lanes of one capture; its figures may be asked for at any time."""
+
+    def __init__(self, lanes):
+        self.lanes = lanes
+        self.begun = time.monotonic()
+        self.asked_to_stop = 0    # by a signal; twice: at once
+
+    def start(self):
+        for lane in self.lanes:
+            lane.start()
+
+    def is_running(self):
+        return any(lane.is_alive() for lane in self.lanes)
+
+    def has_ended_early(self):
+        return any(lane.error is not None for lane in self.lanes)
+
+    def stop(self):
+        for lane in self.lanes:
+            if self.asked_to_stop > 1:
+                lane.abandon()
+            elif lane.is_alive() and lane.last is None:
+                lane.stop()
+
+    def is_over(self, seconds):
+        return seconds is not None and time.monotonic() - self.begun >= seconds
+
+    def wait(self, seconds):
+        """Returns earlier when a lane ends."""
+        for lane in self.lanes:
+            if lane.is_alive():
+                lane.join(seconds)
+                return
+
+    def figures(self):
+        """{packets, bytes, received, dropped, fill (0 to 1), seconds} of all lanes."""
+        stats = [lane.reader.stats() for lane in self.lanes]
+        rings = [lane.reader.ring for lane in self.lanes if lane.reader.ring is not None]
+        return {
+            "packets": sum(lane.packets for lane in self.lanes),
+            "bytes": sum(lane.wire_bytes for lane in self.lanes),
+            "received": sum(received for received, _, _ in stats),
+            "dropped": sum(dropped for _, dropped, _ in stats),
+            "fill": max((ring.pending_blocks / ring.block_nr for ring in rings), default=0.0),
+            "seconds": time.monotonic() - self.begun,
+        }

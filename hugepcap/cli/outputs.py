@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Where captured packets go: lines on standard output, one file, or a row of files of which each is complete."""
+
+import itertools
+import re
+import sys
+import time
+from pathlib import Path
+
+from .savefile import FILE_HEADER_BYTES, Savefile, fitting, take, wire_bytes
+
+PART = ".part"
+
+
+class Lines:
+    """Packets as lines, flushed whenever the ring has no more for now."""
+
+    def __init__(self, printer):
+        self.printer = printer
+
+    def move(self, reader, most):
+        """Takes at most `most` packets; (how many, their bytes on the wire)."""
+        wire = 0
+
+        def each(header, data):
+            nonlocal wire
+            wire += header.getlen()
+            self.printer(header, data)
+
+        count = reader.dispatch(most, each)
+        sys.stdout.flush()
+        return count, wire
+
+    def close(self):
+        sys.stdout.flush()
+
+
+class File:
+    """One file, as -w names it; "-" is standard output."""
+
+    def __init__(self, path, reader):
+        self.file = Savefile(path, reader)
+
+    def move(self, reader, most):
+        batch = take(reader, most)
+        self.file.write(batch)
+        return len(batch), wire_bytes(batch)
+
+    def close(self):
+        self.file.close()
+
+
+class Row:
+    """Files numbered from where earlier ones end, each begun beside its name and renamed when it is complete.
+
+    A file ends before the packet that would make it larger than `limit_bytes`, or `limit_s` seconds after it
+    began; one without packets is not kept. Of this run's files the newest `keep` stay (None: all).
+    """
+
+    def __init__(self, path, reader, *, limit_bytes=None, limit_s=None, keep=None):
+        self.path, self.reader = Path(path), reader
+        self.limit_bytes, self.limit_s, self.keep = limit_bytes, limit_s, keep
+        self.numbers = itertools.count(self.first_number())
+        self.complete = []
+        self.begin()
+
+    def first_number(self):
+        pattern = re.compile(re.escape(self.path.stem) + r"\.(\d{6,})" + re.escape(self.path.suffix))
+        found = (pattern.fullmatch(path.name) for path in self.path.parent.iterdir())
+        return max((int(match.group(1)) for match in found if match), default=0) + 1
+
+    def begin(self):
+        self.final = self.path.with_name(f"{self.path.stem}.{next(self.numbers):06d}{self.path.suffix}")
+        self.part = self.final.with_name(self.final.name + PART)
+        self.file = Savefile(self.part, self.reader)
+        self.begun = time.monotonic()
+
+    def move(self, reader, most):
+        batch = take(reader, most)
+        count, wire = len(batch), wire_bytes(batch)
+        if self.limit_s and time.monotonic() - self.begun >= self.limit_s:
+            self.rotate()
+        while len(batch):
+            fits = self.room_for(batch)
+            self.file.write(batch[:fits])
+            batch = batch[fits:]
+            if len(batch):
+                self.rotate()
+        return count, wire
+
+    def room_for(self, batch):
+        """How many packets go into the file that is being written; a packet larger than a file gets its own."""
+        if not self.limit_bytes:
+            return len(batch)
+        fits = fitting(batch, self.limit_bytes - self.file.size)
+        return fits or int(self.is_empty())
+
+    def is_empty(self):
+        return self.file.size == FILE_HEADER_BYTES
+
+    def rotate(self):
+        if not self.is_empty():
+            self.finish()
+            self.begin()
+        self.begun = time.monotonic()
+
+    def finish(self):
+        """Closes the file; it gets its name if there are packets in it. Old files go."""
+        empty = self.is_empty()
+        self.file.close()
+        if empty:
+            self.part.unlink()
+            return
+        self.part.rename(self.final)
+        self.complete.append(self.final)
+        while self.keep and len(self.complete) > self.keep:
+            self.complete.pop(0).unlink(missing_ok=True)
+
+    def close(self):
+        self.finish()

@@ -1,0 +1,377 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`hugepcap capture` and `hugepcap read`: all packets, in order, in files that others can read."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import struct
+import subprocess
+import threading
+from pathlib import Path
+
+import dpkt
+import pytest
+
+import netns
+from command import COMMAND, UNPRIVILEGED, Running, argv, refused, run
+from helpers import send, wait_until
+from helpers.packets import CORPUS
+from helpers.savefile import numbered, pcapng_bytes, read_pcap, write_pcap
+from hugepcap._generate import build_packet, sequence_of
+
+SIZES = {"sizes": (60, 200)}
+RING = ("--ring", "256M")
+
+
+def rings():
+    """How many packet sockets with a protocol there are in this namespace: captures that have begun."""
+    with open("/proc/thread-self/net/packet") as lines:
+        return sum(line.split()[3] != "0000" for line in lines if not line.startswith("sk"))
+
+
+class Capturing(Running):
+    """A capture that has begun; its figures by result()."""
+
+    def __init__(self, link, *arguments, rings_of=1, **kwargs):
+        before = rings()
+        super().__init__("capture", "-i", link.far, *RING, *arguments, **kwargs)
+        wait_until(lambda: self.process.poll() is not None or rings() >= before + rings_of, "the capture to begin")
+
+    def wait_for(self, condition, what):
+        wait_until(lambda: self.process.poll() is not None or condition(), what)
+
+
+def counts(summary):
+    """(captured, received, dropped) of the lines at the end."""
+    return tuple(map(int, re.findall(r"^(\d+) packets? (?:captured|received by filter|dropped by kernel)$", summary,
+                                     flags=re.M)))
+
+
+def sequence(path):
+    return [sequence_of(record.data) for record in read_pcap(path)[1]]
+
+
+def is_written(path, size):
+    return path.exists() and path.stat().st_size >= size
+
+
+# ---- into a file ----
+
+MILLION = 1_000_000
+
+
+def numbers_in(path):
+    """The sequence numbers of a file of packets of one size, all at once: record by record takes too long for a
+    million. The header's 24 bytes, then records of 16 + 60 bytes, the number in the last 6 of the mark behind
+    Ethernet, IPv4 and UDP."""
+    raw = memoryview(path.read_bytes())
+    assert struct.unpack_from("<IHHiIII", raw)[0] == 0xA1B23C4D and (len(raw) - 24) % 76 == 0
+    return [high << 32 | low for high, low in struct.iter_unpack(">64xHI6x", raw[24:])]
+
+
+def test_a_million_packets_are_all_in_the_file(link, tmp_path):
+    """Written while they come; read back by tcpdump (all), by dpkt (every hundredth part at both ends)."""
+    path = tmp_path / "million.pcap"
+    with Capturing(link, "-w", path, "-c", MILLION, "--ring", "1G") as capture:
+        send(link.near, MILLION)
+        _, summary = capture.finish()
+    assert counts(summary) == (MILLION, MILLION, 0)
+    assert numbers_in(path) == list(range(MILLION))
+    counted = subprocess.run(["tcpdump", "--count", "-r", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             text=True, check=True, timeout=60)
+    assert counted.stdout.strip() == f"{MILLION} packets"
+    with path.open("rb") as file:
+        for number, (seconds, data) in zip(range(MILLION // 100), dpkt.pcap.Reader(file)):
+            assert sequence_of(data) == number and bytes(dpkt.ethernet.Ethernet(data)) == data and seconds > 0
+
+
+def test_ctrl_c_keeps_what_had_come(link, tmp_path):
+    path = tmp_path / "out.pcap"
+    with Capturing(link, "-w", path) as capture:
+        send(link.near, 50_000, **SIZES)
+        _, summary = capture.finish(0, signal.SIGINT)
+    assert counts(summary) == (50_000, 50_000, 0) and sequence(path) == list(range(50_000))
+
+
+def test_sigterm_does_the_same(link, tmp_path):
+    path = tmp_path / "out.pcap"
+    with Capturing(link, "-w", path) as capture:
+        send(link.near, 100)
+        capture.finish(0, signal.SIGTERM)
+    assert sequence(path) == list(range(100))
+
+
+def test_nanoseconds_and_lengths(link, tmp_path):
+    path = tmp_path / "out.pcap"
+    with Capturing(link, "-w", path, "-s", 64, "-c", 200) as capture:
+        send(link.near, 200, sizes=(1000, 1000))
+        capture.finish()
+    fields, records = read_pcap(path)
+    assert fields["magic"] == 0xA1B23C4D and fields["linktype"] == 1
+    assert {(len(record.data), record.length) for record in records} == {(64, 1000)}
+    assert any(record.fraction % 1000 for record in records)
+
+
+def test_count_seconds_and_filter(link, tmp_path):
+    path = tmp_path / "out.pcap"
+    with Capturing(link, "-w", path, "-c", 5) as capture:
+        send(link.near, 50)
+        assert counts(capture.finish()[1])[0] == 5
+    assert sequence(path) == [0, 1, 2, 3, 4]
+    with Capturing(link, "-w", path, "--seconds", 1) as capture:
+        send(link.near, 50)
+        assert counts(capture.finish()[1]) == (50, 50, 0)
+    with Capturing(link, "-w", path, "-c", 10, "-f", "ip[5] & 1 = 1") as capture:
+        send(link.near, 100)
+        capture.finish()
+    assert sequence(path) == list(range(1, 20, 2))
+
+
+def test_figures_as_json(link, tmp_path):
+    with Capturing(link, "-w", tmp_path / "out.pcap", "-c", 30, "--json") as capture:
+        send(link.near, 30, sizes=(100, 100))
+        figures = json.loads(capture.finish()[0])
+    assert figures.items() >= {"packets": 30, "bytes": 3000, "received": 30, "dropped": 0}.items()
+
+
+def test_into_a_pipe(link):
+    """As into tshark: a whole file on standard output."""
+    with Capturing(link, "-w", "-", "-c", 1000, stdout=subprocess.PIPE) as capture:
+        reader = subprocess.Popen(["tcpdump", "--count", "-r", "-"], stdin=capture.process.stdout,
+                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        send(link.near, 1000)
+        assert reader.communicate(timeout=60)[0].strip() == "1000 packets"
+        capture.process.stdout = None
+        capture.finish()
+
+
+def test_live_counters_on_a_terminal_only(link, tmp_path):
+    path = tmp_path / "out.pcap"
+    words = f"{COMMAND} capture -i {link.far} -w {path} -c 500"
+    before = rings()
+    terminal = subprocess.Popen(["script", "-qec", words, "/dev/null"], stdout=subprocess.PIPE, text=True,
+                                env=dict(os.environ, TERM="xterm"))
+    wait_until(lambda: rings() > before, "the capture to begin")
+    send(link.near, 500)
+    text = terminal.communicate(timeout=60)[0]
+    assert terminal.returncode == 0
+    for counter in ("packets", "on the wire", "dropped", "full", "Gbit/s", f"{link.far}, ring of 64 MiB, stock"):
+        assert counter in text
+    with Capturing(link, "-w", path, "-c", 5) as capture:
+        send(link.near, 5)
+        assert capture.finish()[1].splitlines() == ["5 packets captured", "5 packets received by filter",
+                                                    "0 packets dropped by kernel"]
+
+
+def test_a_device_that_goes_down(link, tmp_path):
+    """What came before is in the file, and the error says what happened."""
+    path = tmp_path / "out.pcap"
+    with Capturing(link, "-w", path) as capture:
+        send(link.near, 100)
+        netns.ip(f"link set {link.far} down")
+        _, said = capture.finish(1)
+    assert "far: the device went down" in said and sequence(path) == list(range(100))
+
+
+# ---- rows of files ----
+
+def row(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_rotation_by_size(link, tmp_path):
+    with Capturing(link, "-w", tmp_path / "r.pcap", "--rotate", "100K") as capture:
+        send(link.near, 5000, **SIZES)
+        capture.finish(0, signal.SIGINT)
+    names = row(tmp_path)
+    assert names == [f"r.{number:06d}.pcap" for number in range(1, len(names) + 1)] and len(names) > 5
+    assert sum((sequence(tmp_path / name) for name in names), []) == list(range(5000))
+    sizes = [(tmp_path / name).stat().st_size for name in names]
+    assert max(sizes) <= 102_400 and min(sizes[:-1]) > 102_400 - 216
+
+
+def test_rotation_keeps_the_newest(link, tmp_path):
+    (tmp_path / "r.000007.pcap").write_bytes(b"of an earlier run")
+    with Capturing(link, "-w", tmp_path / "r.pcap", "--rotate", "100K", "--keep", 2) as capture:
+        send(link.near, 5000, **SIZES)
+        capture.finish(0, signal.SIGINT)
+    names = row(tmp_path)
+    assert names[0] == "r.000007.pcap" and len(names) == 3
+    numbers = sum((sequence(tmp_path / name) for name in names[1:]), [])
+    assert numbers == list(range(5000 - len(numbers), 5000))
+
+
+def test_rotation_by_time(link, tmp_path):
+    """A file is there under its name when the next one has begun, and not before."""
+    with Capturing(link, "-w", tmp_path / "r.pcap", "--rotate", "1s") as capture:
+        send(link.near, 10)
+        capture.wait_for(lambda: "r.000001.pcap" in row(tmp_path), "the first file")
+        assert sequence(tmp_path / "r.000001.pcap") == list(range(10))
+        assert row(tmp_path) == ["r.000001.pcap", "r.000002.pcap.part"]
+        send(link.near, 10, first_seq=10)
+        capture.finish(0, signal.SIGINT)
+    assert sum((sequence(tmp_path / name) for name in row(tmp_path)), []) == list(range(20))
+
+
+def test_no_empty_files(link, tmp_path):
+    with Capturing(link, "-w", tmp_path / "r.pcap", "--rotate", "1s", "--seconds", 1.5) as capture:
+        capture.finish()
+    assert row(tmp_path) == []
+
+
+# ---- a full disk ----
+
+def on_a_small_disk(*arguments):
+    """Runs the command with /mnt a disk of 1 MiB; its files come out as the first argument's folder."""
+    script = 'out=$1; shift; mount -t tmpfs -o size=1m none /mnt; "$@"; code=$?; cp -r /mnt/. "$out"; exit $code'
+    return ["unshare", "-m", "sh", "-c", script, "sh", *map(str, arguments)]
+
+
+@pytest.mark.parametrize("rotation", [[], ["--rotate", "600K"]])
+def test_a_full_disk(link, tmp_path, rotation):
+    before = rings()
+    command = on_a_small_disk(tmp_path, *argv("capture", "-i", link.far, "-w", "/mnt/full.pcap", *RING, *rotation))
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: rings() > before, "the capture to begin")
+    send(link.near, 20_000, **SIZES)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == 1 and "Traceback" not in said
+    assert re.search(r"^hugepcap: /mnt/full\S*: No space left on device; the disk is full: make room", said, flags=re.M)
+    numbers = sum((sequence(tmp_path / name) for name in row(tmp_path)), [])
+    assert len(numbers) > 3000 and numbers == list(range(len(numbers)))
+    for name in row(tmp_path):
+        subprocess.run(["tcpdump", "-r", tmp_path / name], check=True, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL, timeout=60)
+
+
+# ---- as lines ----
+
+def test_lines(link):
+    with Capturing(link, "-c", 3) as capture:
+        send(link.near, 3)
+        lines, summary = capture.finish()
+    ends = [f"{socket_end(packet, 26, 34)} > {socket_end(packet, 30, 36)}: UDP, length 18"
+            for packet in map(build_packet, range(3))]
+    assert [line.split(" IP ")[1] for line in lines.splitlines()] == ends and counts(summary) == (3, 3, 0)
+
+
+def socket_end(packet, address, port):
+    return ".".join(map(str, packet[address:address + 4])) + f".{int.from_bytes(packet[port:port + 2], 'big')}"
+
+
+def test_lines_of_json(link):
+    with Capturing(link, "-c", 20, "--json") as capture:
+        send(link.near, 20)
+        lines = capture.finish()[0].splitlines()
+    assert [sequence_of(bytes.fromhex(json.loads(line)["data"])) for line in lines] == list(range(20))
+
+
+def test_a_pipe_that_nobody_reads_any_more(link):
+    """As with `| head -1`: it ends, and says nothing about it."""
+    with Capturing(link) as capture:
+        capture.process.stdout.close()
+        capture.process.stdout = None
+        stop = threading.Event()
+        sender = threading.Thread(target=lambda: [send(link.near, 10) for _ in iter(stop.is_set, True)])
+        sender.start()
+        try:
+            said = capture.process.communicate(timeout=60)[1]
+        finally:
+            stop.set()
+            sender.join()
+    assert "Traceback" not in said and "Broken pipe" not in said
+
+
+@pytest.mark.parametrize("arguments, code, words", [
+    (["-i", "nosuch0"], 1, "nosuch0: No such device"),
+    ([], 2, "Missing option '-i'"),
+    (["-i", "lo", "-f", "tcp prot 5"], 1, "compile 'tcp prot 5'"),
+    (["-i", "lo", "-c", "0"], 2, "is not in the range"),
+    (["-i", "lo", "--rotate", "1G"], 2, "--rotate and --keep are for files"),
+    (["-i", "lo", "-w", "x", "--rotate", "1x"], 2, "'1x' is neither a size such as 1G nor a time"),
+    (["-i", "lo", "-w", "x", "--keep", "2"], 2, "--keep is for files that --rotate begins"),
+    (["-i", "lo", "-w", "/nosuch/x"], 1, "there is no folder /nosuch for /nosuch/x"),
+    (["-i", "lo", "-w", "-", "--json"], 2, "-w - is one stream"),
+    (["-i", "lo", "--policy", "best"], 2, "'best' is not one of"),
+    (["-i", "lo", "--ring", "0"], 2, "'0' is no size"),
+])
+def test_wrong_input(network, arguments, code, words):
+    assert words in refused("capture", *arguments, code=code)
+
+
+def test_without_rights(network):
+    assert "try it with sudo" in refused("capture", "-i", "lo", prefix=UNPRIVILEGED)
+
+
+def test_debug_shows_the_traceback(network):
+    done = subprocess.run(argv("capture", "-i", "nosuch0", "--debug"), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True, timeout=60)
+    assert done.returncode == 1 and "Traceback" in done.stderr and "PcapDeviceError" in done.stderr
+
+
+# ---- read ----
+
+NO_DISSECTOR = ["udp", "udp back", "udp empty", "syn", "syn to https", "syn ack", "syn ece", "tls", "icmp", "vlan",
+                "qinq", "three tags", "ip options"]
+
+
+@pytest.mark.parametrize("option", ["", "-e", "-x"])
+def test_read_as_tcpdump_prints(tmp_path, option):
+    """For packets whose contents tcpdump does not go into."""
+    packets = [CORPUS[name] for name in NO_DISSECTOR if name in CORPUS and name != "ip options"]
+    file = write_pcap(tmp_path / "file.pcap", numbered(packets))
+    options = [option] if option else []
+    theirs = subprocess.run(["tcpdump", "-nS", *options, "-r", file], stdout=subprocess.PIPE, check=True, text=True,
+                            stderr=subprocess.DEVNULL, timeout=60).stdout
+    assert run("read", file, *options).stdout == theirs and len(packets) > 10
+
+
+def test_read_every_packet_there_is(tmp_path):
+    """Also those that are no packets: a line for each."""
+    file = write_pcap(tmp_path / "file.pcap", numbered(CORPUS.values()))
+    for options in ([], ["-e"], ["--json"]):
+        assert len(run("read", file, *options).stdout.splitlines()) == len(CORPUS)
+
+
+def test_read_count_filter_json_pcapng(tmp_path):
+    records = numbered([build_packet(i) for i in range(10)])
+    file = tmp_path / "file.pcapng"
+    file.write_bytes(pcapng_bytes(records))
+    lines = run("read", file, "-f", "ip[5] & 1 = 1", "-c", 3, "--json").stdout.splitlines()
+    found = [json.loads(line) for line in lines]
+    assert [sequence_of(bytes.fromhex(each["data"])) for each in found] == [1, 3, 5]
+    assert found[0]["ts_ns"] == records[1].sec * 10**9 + records[1].fraction * 1000
+    assert found[0]["caplen"] == found[0]["len"] == 60 and found[0]["text"].startswith("IP 198.18.")
+
+
+def test_read_standard_input(tmp_path):
+    file = write_pcap(tmp_path / "file.pcap", numbered([build_packet(0)]))
+    with open(file) as stdin:
+        assert "UDP, length 18" in run("read", "-", stdin=stdin).stdout
+
+
+def test_read_into_a_pipe_that_closes(tmp_path):
+    file = write_pcap(tmp_path / "file.pcap", numbered([build_packet(0)] * 20_000))
+    done = subprocess.run(["sh", "-c", f"{COMMAND} read {file} | head -n 1"], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, timeout=60)
+    assert len(done.stdout.splitlines()) == 1 and done.stderr == ""
+
+
+@pytest.mark.parametrize("arguments, code, words", [
+    (["/nosuch/file"], 1, "/nosuch/file: No such file or directory"),
+    (["/etc/passwd"], 1, "unknown file format"),
+    ([], 2, "Missing argument 'FILE'"),
+    (["/etc/passwd", "-c", "x"], 2, "'x' is not a valid integer"),
+])
+def test_read_wrong_input(arguments, code, words):
+    assert words in refused("read", *arguments, code=code)
+
+
+def test_read_of_a_file_that_breaks_off(tmp_path):
+    file = Path(write_pcap(tmp_path / "file.pcap", numbered([build_packet(0)] * 3)))
+    file.write_bytes(file.read_bytes()[:-1])
+    done = run("read", file, code=1)
+    assert len(done.stdout.splitlines()) == 2 and "truncated" in done.stderr
