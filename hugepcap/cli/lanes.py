@@ -111,7 +111,7 @@ class Capture:
                 return
 
     def figures(self):
-        """{packets, bytes, received, dropped, fill (0 to 1), seconds} of all lanes."""
+        """{packets, bytes, received, dropped, fill (0 to 1), seconds} of all lanes, and what rings they have."""
         stats = [lane.reader.stats() for lane in self.lanes]
         rings = [lane.reader.ring for lane in self.lanes if lane.reader.ring is not None]
         return {
@@ -121,4 +121,10 @@ class Capture:
             "dropped": sum(dropped for _, dropped, _ in stats),
             "fill": max((ring.pending_blocks / ring.block_nr for ring in rings), default=0.0),
             "seconds": time.monotonic() - self.begun,
+            "rings": list(map(ring_facts, rings)),
         }
+
+
+def ring_facts(ring):
+    names = ("policy", "ring_bytes", "block_bytes", "user_page_bytes", "kernel_page_bytes", "numa_node", "refused")
+    return {name: getattr(ring, name) for name in names}

@@ -25,7 +25,11 @@ def bar(label, total):
                TextColumn("{task.fields[packets]:,} packets"), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(label, total=total, packets=0)
-        yield lambda done, packets, size: progress.update(task, completed=done if total is None else min(done, total), packets=packets)
+
+        def update(done, packets, _):
+            progress.update(task, completed=done if total is None else min(done, total), packets=packets)
+
+        yield update
 
 
 @contextlib.contextmanager

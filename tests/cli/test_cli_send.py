@@ -77,7 +77,7 @@ def test_generate_is_interrupted(reader, link):
 
 
 def test_generate_has_a_bar_on_a_terminal(link):
-    """Under script(1), which gives it one; the lines that the bar overwrites go to the terminal, not into the figures."""
+    """Under script(1), which gives it one; a pipe gets none."""
     command = f"{sys.executable[:-len(Path(sys.executable).name)]}hugepcap generate -i {link.near} -c 200 --pps 1000"
     done = subprocess.run(["script", "-qec", command, "/dev/null"], stdout=subprocess.PIPE, text=True, timeout=60,
                           env=dict(os.environ, TERM="xterm"))
