@@ -27,6 +27,9 @@ EXTENSIONS = {
     "_capture": [],
     "_control": ["hp_source"],
     "_filtered": ["hp_class", "hp_source"],
+    "_batch": ["hp_columns", "hp_source"],
+    "_arrow": ["hp_arrow"],
+    "_blocks": ["hp_columns", "hp_source", "hp_wait"],
     "_reader": ["hp_batch", "hp_source"],
     "_generate": ["hp_err", "hp_gen", "hp_send", "hp_tx_ring"],
 }

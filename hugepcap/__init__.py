@@ -5,15 +5,20 @@
 
 The rooms, in the order of a packet's way: ``_csrc/`` is the C core (socket, ring, walk, classifier);
 ``_ring`` the kernel's side of a live capture; ``_pcap`` all of libpcap (filters, files, devices);
-``_source`` who may read, and how it waits; ``_packet`` the packet's header; ``_classify`` pcapy-ng's classes;
-``_reader`` the Reader itself; ``errors`` and ``constants`` what they are called; ``cli`` the command line.
+``_source`` who may read, and how it waits; ``_packet`` the packet's header; ``_classify`` pcapy-ng's classes.
+The Reader is ``_capture`` (settings, activation), ``_control`` (filters, modes, questions), ``_filtered`` (reading
+by class), ``_blocks`` and ``_batch`` (reading by the block, ``batches`` and ``aio`` its iterators, ``_arrow`` its
+export) and ``_reader`` (pcapy's own ways), each a class upon the one before. ``settings`` is what a ring is to be
+like, ``errors`` and ``constants`` what things are called, ``cli`` the command line.
 """
 
+from ._batch import Batch
 from ._packet import Pkthdr
 from ._pcap import BPFProgram, Dumper, compile, findalldevs, lib_version, lookupdev
 from ._reader import Reader, create, open_live, open_offline
 from ._ring import Ring
 from ._version import __version__
+from .batches import Batches
 from .constants import (
     DLT_ARCNET, DLT_ATM_RFC1483, DLT_C_HDLC, DLT_EN10MB, DLT_FDDI, DLT_IEEE802, DLT_IEEE802_11, DLT_LINUX_SLL,
     DLT_LINUX_SLL2, DLT_LOOP, DLT_LTALK, DLT_NULL, DLT_PPP, DLT_PPP_ETHER, DLT_PPP_SERIAL, DLT_RAW, DLT_SLIP,
@@ -34,7 +39,7 @@ from .errors import (
 )
 
 __all__ = [
-    "BPFError", "BPFProgram", "Dumper", "PcapCorruptError", "PcapDeviceError", "PcapError",
+    "BPFError", "BPFProgram", "Batch", "Batches", "Dumper", "PcapCorruptError", "PcapDeviceError", "PcapError",
     "PcapFileNotFoundError", "PcapMemoryError", "PcapPermissionError", "Pkthdr", "Reader", "Ring",
     "__version__", "compile", "create", "findalldevs", "lib_version", "lookupdev", "open_live", "open_offline",
     "DLT_ARCNET", "DLT_ATM_RFC1483", "DLT_C_HDLC", "DLT_EN10MB", "DLT_FDDI", "DLT_IEEE802", "DLT_IEEE802_11",

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 from typing import Callable, NamedTuple, Optional, Tuple, Union
 
+from typing_extensions import disjoint_base
+
 _Buffer = Union[bytes, bytearray, memoryview]
 
 class Sent(NamedTuple):
@@ -19,6 +21,7 @@ def build_packet(
     ethernet: bool = True,
 ) -> bytes: ...
 def sequence_of(packet: _Buffer) -> int: ...
+@disjoint_base
 class Sender:
     def __init__(
         self,

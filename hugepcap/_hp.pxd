@@ -142,6 +142,9 @@ cdef extern from "hp_source.h" nogil:
         int plain
 
     void hp_source_settle(hp_source *)
+    int hp_broken(const hp_source *)
+    void hp_break(hp_source *, int)
+    void hp_filter_publish(hp_source *, const hp_filter *)
     enum hp_touch:
         HP_TOUCH_HEADS
         HP_TOUCH_ALL
@@ -162,6 +165,8 @@ cdef extern from "hp_wait.h" nogil:
     void hp_wake(int)
     void hp_wake_drain(int)
     int hp_wait(int, int, int)
+    int hp_edge_open(int, int, int)
+    int hp_edge_wait(int, int)
 
 
 cdef extern from "hp_class.h" nogil:
@@ -213,6 +218,33 @@ cdef extern from "hp_class.h" nogil:
     void hp_flows_free(hp_flows *)
     int hp_scan(hp_source *, const hp_classifier *, uint32_t, hp_tally *, uint64_t *, hp_frame *, int *)
     int hp_fill(hp_source *, const hp_classifier *, uint32_t, hp_tally *, uint64_t *, hp_buffer *)
+
+
+cdef extern from "hp_columns.h" nogil:
+    struct hp_columns:
+        uint8_t *base
+        uint32_t nr
+        uint32_t capacity
+        int64_t *ts_ns
+        uint64_t *offset
+        uint32_t *caplen
+        uint32_t *len
+        uint32_t *rxhash
+        uint32_t *status
+        uint16_t *vlan_tci
+        uint16_t *vlan_tpid
+        uint8_t *direction
+
+    struct hp_pins:
+        uint32_t *blocks
+        uint32_t nr
+        uint32_t capacity
+
+    size_t hp_columns_bytes(uint32_t)
+    void hp_columns_lay(hp_columns *, void *, uint32_t)
+    void hp_columns_add(hp_columns *, const hp_frame *)
+    int hp_columns_collect(hp_columns *, hp_source *, hp_pins *)
+    int hp_columns_pull(hp_columns *, hp_source *)
 
 
 cdef extern from "hp_batch.h" nogil:

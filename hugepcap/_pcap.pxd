@@ -126,6 +126,7 @@ cdef extern from "hp_source.h" nogil:
         int64_t sec
         uint32_t nsec
         uint32_t status
+        const void *hdr
 
     struct hp_filter:
         const sock_filter *insns[2]

@@ -8,15 +8,15 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_XDECREF
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from ._filtered cimport Filtered
+from ._blocks cimport Blocks
 from ._hp cimport (
-    HP_FRAME, HP_TOUCH_ALL, hp_batch, hp_batch_add, hp_batch_collect, hp_batch_room, hp_record, hp_source_next,
+    HP_FRAME, HP_NONE, HP_TOUCH_ALL, hp_batch, hp_batch_add, hp_batch_collect, hp_batch_room, hp_record, hp_source_next,
 )
 from ._frame cimport data_of, header_of
 from ._pcap cimport PcapHandle, hp_frame
 from ._source cimport WAIT_FOREVER, as_int
 
-from . import _capture, _pcap
+from . import _capture, _pcap, aio
 from .errors import PcapError
 
 cdef extern from *:
@@ -51,7 +51,7 @@ cdef enum:
     BATCH_DEFAULT = 256
 
 
-cdef class Reader(Filtered):
+cdef class Reader(Blocks):
     """A live capture or a savefile; made by open_live(), create() and open_offline().
 
     Iterating gives ``(Pkthdr, bytes)`` until the file's end or close(). One thread reads at a time;
@@ -98,7 +98,7 @@ cdef class Reader(Filtered):
 
     def __next__(self) -> tuple:
         cdef hp_frame frame
-        if self.closed or self.closing:
+        if self.closed:
             raise StopIteration
         self.enter()
         try:
@@ -109,6 +109,30 @@ cdef class Reader(Filtered):
         finally:
             self.leave()
         raise StopIteration
+
+    def take_packet(self):
+        """A packet that is there now, without waiting; ``(None, b"")`` where there is none, None at the end."""
+        cdef hp_frame frame
+        cdef int rc
+        self.enter()
+        try:
+            if self.src.cur.left == 0:
+                self.boundary()
+            rc = self.fetch(&frame, 0)
+            if rc == HP_FRAME:
+                return header_of(&frame), data_of(&frame)
+            return (None, b"") if rc == HP_NONE else None
+        finally:
+            self.leave()
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        taken = await aio.packet(self)
+        if taken is None:
+            raise StopAsyncIteration
+        return taken
 
     def loop(self, cnt, callback, /) -> None:
         """Calls ``callback(Pkthdr, bytes)`` for ``cnt`` packets (0 or less: without end).

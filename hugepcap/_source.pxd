@@ -24,10 +24,12 @@ cdef class Source:
     cdef BPFProgram program         # what the socket or src.filter runs; kept for set_datalink()
     cdef list retired               # programs that a reading thread may still be running
     cdef int wake_fd
+    cdef int edge_fd                # epoll over what is captured from, and wake_fd; -1: nothing to poll
+    cdef int watchers               # event loops that wait for edge_fd
     cdef unsigned long owner        # the thread that reads now, 0: none
     cdef unsigned long generation   # of forks, when this was made
     cdef bint closing
-    cdef bint closed
+    cdef bint ended
     cdef bint nonblocking
     cdef int64_t lost_at_ms         # when the device's loss was seen, 0: it is there
     cdef int deferred               # an error that the next read is to raise
@@ -47,7 +49,7 @@ cdef class Source:
     cdef int fail(self, int rc) except -1
     cdef int note_loss(self) except -1
     cdef int check_link(self) except -1
-    cdef int open_wake(self) except -1
+    cdef int open_waits(self, int fd, bint edge) except -1
     cdef int adopt_ring(self, Ring ring, BPFProgram program) except -1
     cdef int adopt_pcap(self, PcapHandle handle) except -1
     cdef int apply_filter(self, BPFProgram program) except -1
@@ -55,3 +57,7 @@ cdef class Source:
     cdef int finish(self) except -1
     cdef bint live(self)
     cdef bint inherited(self)
+    cdef void close_fds(self)
+
+
+cdef unsigned long fork_generation()

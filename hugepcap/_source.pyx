@@ -10,11 +10,11 @@ from libc.string cimport memset
 from posix.unistd cimport close
 
 from ._hp cimport (
-    HP_EOF, HP_FRAME, HP_NONE, HP_TOUCH_ALL, HP_WAIT_ERROR, HP_WAIT_WOKEN, hp_now_ms, hp_ring_pending, hp_source,
-    hp_source_next, hp_source_release, hp_source_settle, hp_source_settle_block, hp_wait, hp_wake, hp_wake_drain,
-    hp_wake_open,
+    HP_EOF, HP_FRAME, HP_NONE, HP_TOUCH_ALL, HP_WAIT_ERROR, HP_WAIT_WOKEN, hp_break, hp_broken, hp_edge_open,
+    hp_edge_wait, hp_filter_publish, hp_now_ms, hp_ring_pending, hp_source, hp_source_next, hp_source_release,
+    hp_source_settle, hp_source_settle_block, hp_wait, hp_wake, hp_wake_drain, hp_wake_open,
 )
-from ._pcap cimport BPFProgram, PcapHandle, hp_filter, hp_frame, pull
+from ._pcap cimport BPFProgram, PcapHandle, hp_frame, pull
 
 from .errors import PcapCorruptError, PcapError, from_errno
 
@@ -24,19 +24,6 @@ cdef int64_t SLICE_MS = 100
 cdef int64_t BLIND_SLICE_MS = 10
 # Beyond two block timeouts the kernel has handed over all it had when its device went.
 cdef int64_t LOSS_GRACE_MS = 100
-
-cdef extern from *:
-    """
-    static void hp_filter_publish(struct hp_source *src, const struct hp_filter *filter)
-    {
-        __atomic_store_n(&src->filter, filter, __ATOMIC_RELEASE);
-    }
-    static int hp_broken(const struct hp_source *src) { return __atomic_load_n(&src->broken, __ATOMIC_ACQUIRE); }
-    static void hp_break(struct hp_source *src, int on) { __atomic_store_n(&src->broken, on, __ATOMIC_RELEASE); }
-    """
-    void hp_filter_publish(hp_source *, const hp_filter *) nogil
-    int hp_broken(const hp_source *) nogil
-    void hp_break(hp_source *, int) nogil
 
 cdef unsigned long _generation = 1
 
@@ -50,16 +37,28 @@ def _forked():
 os.register_at_fork(after_in_child=_forked)
 
 
+cdef unsigned long fork_generation():
+    """Tells a process from its parent: what was made under another number is the parent's."""
+    return _generation
+
+
 cdef class Source:
     def __cinit__(self):
         memset(&self.src, 0, sizeof(self.src))
         self.wake_fd = -1
+        self.edge_fd = -1
         self.generation = _generation
         self.retired = []
 
     def __dealloc__(self):
+        self.close_fds()
+
+    cdef void close_fds(self):
         if self.wake_fd >= 0:
             close(self.wake_fd)
+        if self.edge_fd >= 0:
+            close(self.edge_fd)
+        self.wake_fd = self.edge_fd = -1
 
     # ---- who may do what ----
 
@@ -71,7 +70,7 @@ cdef class Source:
         return self.ring_engine is not None or (self.pcap_engine is not None and not self.pcap_engine.offline)
 
     cdef int check_open(self) except -1:
-        if self.closed or self.closing:
+        if self.ended or self.closing:
             raise ValueError("pcap is closed")
         return 0
 
@@ -142,13 +141,13 @@ cdef class Source:
 
         Raises what a signal's handler raised, and the loss of the device once the ring is empty.
         """
-        cdef int fd = self.ring_engine.fd if self.ring_engine is not None else self.pcap_engine.fd()
-        cdef int64_t slice_ms = SLICE_MS if fd >= 0 else BLIND_SLICE_MS
+        cdef int64_t slice_ms = SLICE_MS if self.edge_fd >= 0 else BLIND_SLICE_MS
         cdef int bits
         if timeout_ms < 0 or timeout_ms > slice_ms:
             timeout_ms = slice_ms
         with nogil:
-            bits = hp_wait(fd, self.wake_fd, <int>timeout_ms)
+            bits = (hp_edge_wait(self.edge_fd, <int>timeout_ms) if self.edge_fd >= 0
+                    else hp_wait(-1, self.wake_fd, <int>timeout_ms))
         PyErr_CheckSignals()
         if hp_broken(&self.src) or self.closing:
             return BROKEN
@@ -219,7 +218,7 @@ cdef class Source:
     # ---- engines ----
 
     cdef int adopt_ring(self, Ring ring, BPFProgram program) except -1:
-        self.open_wake()
+        self.open_waits(ring.fd, True)
         self.ring_engine = ring
         self.src.link = ring.dev.link
         self.src.snaplen = ring.snaplen
@@ -234,7 +233,7 @@ cdef class Source:
         return 0
 
     cdef int adopt_pcap(self, PcapHandle handle) except -1:
-        self.open_wake()
+        self.open_waits(handle.fd(), False)
         self.pcap_engine = handle
         self.src.ring = NULL
         self.src.pull = pull
@@ -243,12 +242,38 @@ cdef class Source:
             handle.pipe.state.wake_fd = self.wake_fd
         return 0
 
-    cdef int open_wake(self) except -1:
-        cdef int fd = hp_wake_open()
-        if fd < 0:
-            raise from_errno(-fd, "eventfd", "for breakloop() and close()")
-        self.wake_fd = fd
+    cdef int open_waits(self, int fd, bint edge) except -1:
+        """The descriptors to wait on; regular files and devices without one do without."""
+        self.wake_fd = hp_wake_open()
+        if self.wake_fd < 0:
+            raise from_errno(-self.wake_fd, "eventfd", "for breakloop() and close()")
+        self.edge_fd = hp_edge_open(fd, self.wake_fd, edge) if fd >= 0 else -1
+        if self.edge_fd < 0 and edge:
+            raise from_errno(-self.edge_fd, "epoll", "on the ring's socket")
         return 0
+
+    def wait_fd(self) -> int:
+        """A descriptor that can be read when there is something to do: packets, breakloop(), close().
+
+        Unlike getfd()'s it stays quiet while batches hold the ring's last block; it is for event loops, which
+        then read without waiting. Raises ValueError where there is nothing to wait on, as for files.
+        """
+        self.check_active()
+        if self.edge_fd < 0:
+            raise ValueError("wait_fd: this Reader has no descriptor to wait on")
+        return self.edge_fd
+
+    def watch(self) -> int:
+        """wait_fd() for as long as unwatch() is not called: close() leaves it open till then, and readable."""
+        fd = self.wait_fd()
+        self.watchers += 1
+        return fd
+
+    def unwatch(self) -> None:
+        """The counterpart of watch()."""
+        self.watchers -= 1
+        if self.ended and self.watchers == 0:
+            self.close_fds()
 
     cdef int apply_filter(self, BPFProgram program) except -1:
         """Gives the ring a new filter. What is queued already passed the old one: it is filtered here, too."""
@@ -275,6 +300,11 @@ cdef class Source:
 
     # ---- ending ----
 
+    @property
+    def closed(self) -> bool:
+        """Whether close() was called."""
+        return self.ended or self.closing
+
     def breakloop(self) -> None:
         """Ends the read that is going on (or, if none is, the next one), from any thread or signal handler.
 
@@ -292,7 +322,7 @@ cdef class Source:
         A thread that is reading is woken and its call ends as after breakloop(); from within a
         callback, the loop ends after it. Afterwards every method raises ``ValueError("pcap is closed")``.
         """
-        if self.closed or self.closing:
+        if self.ended or self.closing:
             return
         if self.owner == 0 or self.inherited():
             self.finish()
@@ -304,7 +334,7 @@ cdef class Source:
     cdef int finish(self) except -1:
         """Gives everything back to the system."""
         self.closing = False
-        self.closed = True
+        self.ended = True
         self.owner = 0
         if self.src.ring != NULL and not self.inherited():
             hp_source_release(&self.src)
@@ -313,9 +343,10 @@ cdef class Source:
             self.ring_engine.shut()
         if self.pcap_engine is not None:
             self.pcap_engine.free()
-        if self.wake_fd >= 0:
-            close(self.wake_fd)
-        self.wake_fd = -1
+        if self.watchers:
+            hp_wake(self.wake_fd)
+        else:
+            self.close_fds()
         self.ring_engine = None
         self.pcap_engine = None
         self.retired.clear()

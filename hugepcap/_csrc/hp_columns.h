@@ -28,26 +28,42 @@ struct hp_columns {
 size_t hp_columns_bytes(uint32_t capacity);
 void hp_columns_lay(struct hp_columns *columns, void *memory, uint32_t capacity);
 
-static inline void hp_columns_add(struct hp_columns *columns, const struct hp_frame *frame)
+/* What every packet has, wherever it came from. */
+static inline uint32_t hp_columns_row(struct hp_columns *columns, const struct hp_frame *frame)
 {
 	uint32_t row = columns->nr++;
-	const struct tpacket3_hdr *hdr = frame->hdr;
 
 	columns->ts_ns[row] = frame->sec * 1000000000 + frame->nsec;
 	columns->offset[row] = (uint64_t)(frame->data - columns->base);
 	columns->caplen[row] = frame->caplen;
 	columns->len[row] = frame->len;
-	columns->status[row] = frame->status;
-	columns->rxhash[row] = hdr ? hdr->hv1.tp_rxhash : 0;
-	columns->vlan_tci[row] = hdr ? (uint16_t)hdr->hv1.tp_vlan_tci : 0;
-	columns->vlan_tpid[row] = hdr && hp_frame_tagged(frame) ? hp_frame_tpid(frame) : 0;
-	columns->direction[row] = !hdr ? 0 : hp_frame_sll(frame)->sll_pkttype == PACKET_OUTGOING ? HP_DIR_OUT : HP_DIR_IN;
+	return row;
 }
 
+/* A packet that is not from a ring. */
+static inline void hp_columns_add(struct hp_columns *columns, const struct hp_frame *frame)
+{
+	uint32_t row = hp_columns_row(columns, frame);
+
+	columns->rxhash[row] = columns->status[row] = 0;
+	columns->vlan_tci[row] = columns->vlan_tpid[row] = 0;
+	columns->direction[row] = 0;
+}
+
+/* The blocks that a batch of packets lies in. */
+struct hp_pins {
+	uint32_t *blocks;
+	uint32_t nr;
+	uint32_t capacity;
+};
+
 /*
- * Adds packets that are there now until the columns are full, the block under the cursor ends,
- * or there is nothing more. HP_FRAME (full, or the block ended), HP_NONE, HP_EOF, or -errno.
+ * Adds packets that are in the ring now, and pins their blocks, until either list is full or there are no more.
+ * HP_FRAME (a list is full), HP_NONE, or -errno; what was added before an error is good.
  */
-int hp_columns_fill(struct hp_columns *columns, struct hp_source *src);
+int hp_columns_collect(struct hp_columns *columns, struct hp_source *src, struct hp_pins *pins);
+
+/* The same from a source whose packets all stay where they are: a mapped file. Also HP_EOF. */
+int hp_columns_pull(struct hp_columns *columns, struct hp_source *src);
 
 #endif

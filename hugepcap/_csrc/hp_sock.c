@@ -160,7 +160,11 @@ void hp_sock_silence(int fd, const struct hp_device *dev)
 {
 	static const struct sock_filter reject = BPF_STMT(BPF_RET | BPF_K, 0);
 	struct packet_mreq mreq = { .mr_ifindex = dev->ifindex, .mr_type = PACKET_MR_PROMISC };
-	struct sockaddr_ll nothing = { .sll_family = AF_PACKET, .sll_ifindex = dev->ifindex };
+	struct sockaddr_ll nothing = {
+		.sll_family = AF_PACKET,
+		.sll_protocol = htons(ETH_P_CONTROL),	/* one that no device has; 0 would leave the old one */
+		.sll_ifindex = dev->ifindex,
+	};
 
 	/* None of these can be relied on alone: a fanout member cannot be bound anew, a device may be gone. */
 	hp_sock_attach(fd, &reject, 1);

@@ -55,6 +55,23 @@ static inline void hp_source_settle(struct hp_source *src)
 	src->plain = src->link <= HP_LINK_RAW && !src->direction && !src->loopback && !src->filter;
 }
 
+/* breakloop() sets it from any thread or signal handler. */
+static inline int hp_broken(const struct hp_source *src)
+{
+	return __atomic_load_n(&src->broken, __ATOMIC_ACQUIRE);
+}
+
+static inline void hp_break(struct hp_source *src, int on)
+{
+	__atomic_store_n(&src->broken, on, __ATOMIC_RELEASE);
+}
+
+/* Gives a thread that may be reading another filter. */
+static inline void hp_filter_publish(struct hp_source *src, const struct hp_filter *filter)
+{
+	__atomic_store_n(&src->filter, filter, __ATOMIC_RELEASE);
+}
+
 static inline int hp_frame_tagged(const struct hp_frame *frame)
 {
 	return (frame->status & TP_STATUS_VLAN_VALID) != 0;

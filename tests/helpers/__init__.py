@@ -98,14 +98,16 @@ def sending(device: str, count: int, **settings: Any) -> Iterator[Background]:
 
 
 def is_waiting(process: int | str = "self", thread: int | None = None) -> bool:
-    """Whether a process's main thread, or the thread of that native id, is in poll(2), as a read without packets."""
+    """Whether a process's main thread, or the thread of that native id, is in poll(2) or epoll_wait(2), as a read
+    without packets."""
     path = f"/proc/{process}/syscall" if thread is None else f"/proc/{process}/task/{thread}/syscall"
     with open(path) as call:
         return call.read().split()[0] in POLL_CALLS
 
 
-# poll and ppoll, by machine: the numbers in asm/unistd.h
-POLL_CALLS = {"x86_64": {"7", "271"}, "aarch64": {"73"}}.get(os.uname().machine, {"168", "336"})
+# poll, ppoll, epoll_wait and epoll_pwait, by machine: the numbers in asm/unistd.h
+POLL_CALLS = {"x86_64": {"7", "271", "232", "281"}, "aarch64": {"73", "22"}}.get(
+    os.uname().machine, {"168", "336", "256", "319"})
 
 
 def background_read(read: Callable[[], Any]) -> Background:

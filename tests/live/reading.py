@@ -48,12 +48,27 @@ def by_iteration(reader, take):
         take(data)
 
 
+def by_batches(reader, take):
+    for batch in reader.batches():
+        with batch:
+            for packet in batch:
+                take(bytes(packet))
+
+
+def by_next_block(reader, take):
+    batch = reader.next_block()
+    for i in range(len(batch) if batch is not None else 0):
+        take(batch.bytes(i))
+
+
 METHODS = {
     "next": by_next, "loop": by_loop, "dispatch": by_dispatch, "next_batch": by_next_batch,
     "loop_filtered": by_loop_filtered, "loop_to_buffer": by_loop_to_buffer, "iteration": by_iteration,
+    "batches": by_batches, "next_block": by_next_block,
 }
-# These return by themselves after a timeout; the others go on until they are told to end.
-TIMED = ("next", "dispatch", "next_batch")
+# These go on until they are told to end; those return by themselves after a timeout.
+ENDLESS = ("loop", "loop_filtered", "loop_to_buffer", "iteration", "batches")
+TIMED = tuple(name for name in METHODS if name not in ENDLESS)
 
 
 def numbers(datas):

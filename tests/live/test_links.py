@@ -11,7 +11,7 @@ import netns
 from helpers import packets, send
 from helpers.packets import CORPUS, ethernet, ipv4, ipv6, tagged, udp
 from hugepcap._generate import build_packet
-from reading import METHODS, numbers, read_packets
+from reading import METHODS, TIMED, numbers, read_packets
 
 MARK = udp(9, 9, b"the end")
 END = ethernet(ipv4(MARK, 17))
@@ -52,8 +52,7 @@ TAGS = {
 }
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name not in ("loop", "loop_filtered", "loop_to_buffer",
-                                                                           "iteration")])
+@pytest.mark.parametrize("method", TIMED)
 def test_tags_are_put_back(reader, link, method):
     put(link.near, *TAGS.values(), END)
     assert dict(zip(TAGS, read_to_end(reader, METHODS[method]))) == TAGS

@@ -13,7 +13,8 @@ from helpers import Background, background_read, is_waiting, send, sending, star
 from reading import METHODS, TIMED, by_loop_to_buffer, numbers, read_packets
 
 EMPTY = {"next": (None, b""), "dispatch": 0, "next_batch": (b"", b""), "loop": None,
-         "loop_filtered": (0, 0, 0, 0, 0), "loop_to_buffer": (0, 0, 0, 0, 0, 0, 0), "iteration": []}
+         "loop_filtered": (0, 0, 0, 0, 0), "loop_to_buffer": (0, 0, 0, 0, 0, 0, 0), "iteration": [],
+         "batches": [], "next_block": 0}
 READ = {
     "next": lambda reader: reader.next(),
     "dispatch": lambda reader: reader.dispatch(-1, print),
@@ -22,6 +23,8 @@ READ = {
     "loop_filtered": lambda reader: reader.loop_filtered(-1, print),
     "loop_to_buffer": lambda reader: reader.loop_to_buffer(-1, bytearray(100)),
     "iteration": lambda reader: list(reader),
+    "batches": lambda reader: list(reader.batches()),
+    "next_block": lambda reader: len(reader.next_block() or ()),    # None when it was ended
 }
 
 
