@@ -29,7 +29,7 @@ def expect(ring: Ring, first: int, count: int) -> None:
         assert got == frame_of(number)
 
 
-def available_kib() -> int:
+def free_kib() -> int:
     Path("/proc/sys/vm/drop_caches").write_text("3")
     fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
     return int(fields["MemFree"].split()[0])
@@ -37,14 +37,20 @@ def available_kib() -> int:
 
 @pytest.mark.parametrize("policy", POLICIES[1:])
 def test_a_thousand_rounds_leave_memory_flat(policy, pair, sender):
-    def rounds(count: int) -> None:
+    """A leak of a page a round takes 4 MiB every time. What the kernel frees late (vmalloc areas, and under KASAN
+    their shadow and the quarantine) does so only until it has grown to its limit."""
+    def taken_kib(count: int) -> int:
+        before = free_kib()
         for _ in range(count):
             with Ring(policy, total=2 * MIB):
                 pass
-    rounds(50)
-    before = available_kib()
-    rounds(1000)
-    assert before - available_kib() < 4 * KIB, "more than 4 MiB gone: a leak of a page a round"
+        return before - free_kib()
+
+    taken_kib(50)
+    taken: list[int] = []
+    while len(taken) < 5 and not (taken and taken[-1] < 2 * KIB):
+        taken.append(taken_kib(1000))
+    assert taken[-1] < 2 * KIB, f"{taken} KiB gone, a thousand rounds each: a leak"
 
 
 def test_user_memory_unmapped_while_packets_come(pair, sender):
