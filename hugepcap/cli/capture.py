@@ -9,18 +9,17 @@ from pathlib import Path
 import click
 
 from .. import _ring
-from .._reader import open_live
-from . import common, outputs
+from . import common, outputs, rings
 from .lanes import Budget, Capture, Lane
 from .meter import meter
 from .read import Printer, show_options
 
-WAIT_MS = 100
 LOOK_S = 0.25
 EXAMPLE = """
 sudo hugepcap capture -i eth0 -c 10 -f 'udp port 53'
 sudo hugepcap capture -i eth0 -w trace.pcap --seconds 60 --ring 256M
 sudo hugepcap capture -i eth0 -w trace.pcap --rotate 1G --keep 10
+sudo hugepcap capture -i eth0 -w trace.pcap --fanout 4
 sudo hugepcap capture -i eth0 -w - | tshark -r -
 """
 
@@ -55,57 +54,67 @@ class Rotation(click.ParamType):
               help="Where the ring's memory comes from; auto: hugetlb, thp, stock.")
 @click.option("--strict", is_flag=True, help="Fail rather than fall back to other memory.")
 @click.option("--ring", type=common.SIZE, metavar="SIZE", help="Bytes of the ring.  [default: 64M]")
+@click.option("--fanout", type=click.IntRange(1, 256), default=1, metavar="N",
+              help="N rings, each with a thread and with -w a file of its own: FILE-0.pcap, FILE-1.pcap ...")
+@click.option("--fanout-mode", type=click.Choice(list(rings.FANOUT_MODES)), default="hash", show_default=True,
+              help="How packets are shared out: by flow (hash), in turn (lb), by CPU, by queue (qm) ...")
 @click.option("-s", "--snaplen", type=click.IntRange(1, _ring.MAXIMUM_SNAPLEN), default=_ring.MAXIMUM_SNAPLEN,
               metavar="BYTES", help="Bytes to capture of each packet.  [default: all]")
 @click.option("-p", "--no-promiscuous", is_flag=True, help="Only what is for this host.")
 @show_options
 @common.json_option("Without -w one JSON object a packet, with it one of figures at the end.")
-def capture(interface, count, write, expression, seconds, rotate, keep, policy, strict, ring, snaplen,
-            no_promiscuous, link_header, hexdump, as_json):
+def capture(interface, count, write, expression, seconds, rotate, keep, policy, strict, ring, fanout,
+            fanout_mode, snaplen, no_promiscuous, link_header, hexdump, as_json):
     """Captures packets on IFACE: into a file, or as lines, until Ctrl-C.
 
     What had come when it ends is kept; a second Ctrl-C ends it at once. On a terminal -w shows live counters;
-    in a pipe there is only the summary at the end, on standard error.
+    elsewhere a line says when it has begun, and others what it got, on standard error.
     """
-    check_files(write, rotate, keep, as_json)
+    check_files(write, rotate, keep, as_json, fanout)
+
+    def outputs_of(readers):
+        for number, reader in enumerate(readers):
+            if write is None:
+                yield outputs.Lines(Printer(reader.datalink(), link_header=link_header, hexdump=hexdump,
+                                            as_json=as_json))
+            else:
+                path = write if len(readers) == 1 else outputs.path_of_lane(write, number)
+                yield outputs.Row(path, reader, keep=keep, **rotate) if rotate else outputs.File(path, reader)
+
     settings = {"policy": policy, "strict": strict, "ring_bytes": ring, "filter": expression}
     with contextlib.ExitStack() as stack:
-        reader = stack.enter_context(open_live(interface, snaplen, not no_promiscuous, WAIT_MS, **settings))
-        if write is None:
-            output = outputs.Lines(Printer(reader.datalink(), link_header=link_header, hexdump=hexdump,
-                                           as_json=as_json))
-        elif rotate:
-            output = outputs.Row(write, reader, keep=keep, **rotate)
-        else:
-            output = outputs.File(write, reader)
-        running = Capture([Lane(reader, output, Budget(count))])
-        figures = run(running, seconds, title_of(reader, interface), write is not None)
+        readers = rings.open_all(stack, interface, snaplen, not no_promiscuous, fanout, fanout_mode, settings)
+        budget = Budget(count)
+        running = Capture([Lane(reader, stack.enter_context(contextlib.closing(output)), budget)
+                           for reader, output in zip(readers, outputs_of(readers))])
+        figures = run(running, seconds, title_of(readers, interface), live=write is not None and sys.stderr.isatty())
     report(figures, as_json and write is not None)
     for lane in running.lanes:
         if lane.error is not None:
             raise lane.error
 
 
-def check_files(write, rotate, keep, as_json):
+def check_files(write, rotate, keep, as_json, fanout):
     """Refuses what does not go together, before anything is opened."""
     if (rotate or keep) and write is None:
         raise click.UsageError("--rotate and --keep are for files: add -w FILE")
     if keep and not rotate:
         raise click.UsageError("--keep is for files that --rotate begins")
     if write == "-":
-        if rotate or as_json:
-            raise click.UsageError("-w - is one stream on standard output: no --rotate, no --json")
+        if rotate or as_json or fanout > 1:
+            raise click.UsageError("-w - is one stream on standard output: no --rotate, no --fanout, no --json")
         if sys.stdout.isatty():
             raise click.UsageError("standard output is a terminal: give -w a file, or pipe it somewhere")
     elif write is not None and not Path(write).absolute().parent.is_dir():
         raise common.Failure(f"there is no folder {Path(write).absolute().parent} for {write}")
 
 
-def title_of(reader, interface):
-    ring = reader.ring
+def title_of(readers, interface):
+    ring = readers[0].ring
     if ring is None:
         return f"{interface}, by libpcap"
-    return f"{interface}, ring of {common.size_text(ring.ring_bytes)}, {ring.policy}"
+    rings_of = "ring" if len(readers) == 1 else f"{len(readers)} rings"
+    return f"{interface}, {rings_of} of {common.size_text(ring.ring_bytes)}, {ring.policy}"
 
 
 def run(running, seconds, title, live):
@@ -115,6 +124,8 @@ def run(running, seconds, title, live):
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
+        if not live:
+            click.echo(f"listening on {title}", err=True)
         with meter(title, live) as update:
             running.start()
             while running.is_running():

@@ -4,6 +4,8 @@
 import threading
 import time
 
+from .rings import RING_FACTS
+
 CHUNK = 4096
 
 
@@ -12,20 +14,28 @@ class Budget:
 
     def __init__(self, count):
         self.left = count
-        self.lock = threading.Lock()
+        self.reserved = 0
+        self.changed = threading.Condition()
 
     def reserve(self, most):
-        with self.lock:
-            if self.left is None:
-                return most
-            share = min(most, self.left)
+        """How many a lane may take now; 0 when all are taken. Waits where others may still give some back."""
+        if self.left is None:
+            return most
+        with self.changed:
+            self.changed.wait_for(lambda: self.left or not self.reserved)
+            share = min(most, (self.left + 1) // 2)
             self.left -= share
+            self.reserved += share
             return share
 
-    def give_back(self, unused):
-        with self.lock:
-            if self.left is not None:
-                self.left += unused
+    def settle(self, reserved, taken):
+        """What became of a reservation."""
+        if self.left is None:
+            return
+        with self.changed:
+            self.reserved -= reserved
+            self.left += reserved - taken
+            self.changed.notify_all()
 
 
 class Lane(threading.Thread):
@@ -61,7 +71,7 @@ class Lane(threading.Thread):
                 self.packets += moved
                 self.wire_bytes += wire
             finally:
-                self.budget.give_back(share - moved)
+                self.budget.settle(share, moved)
             if self.last is not None and not moved:
                 return
 
@@ -126,5 +136,4 @@ class Capture:
 
 
 def ring_facts(ring):
-    names = ("policy", "ring_bytes", "block_bytes", "user_page_bytes", "kernel_page_bytes", "numa_node", "refused")
-    return {name: getattr(ring, name) for name in names}
+    return {name: getattr(ring, name) for name in RING_FACTS}

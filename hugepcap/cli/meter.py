@@ -2,13 +2,12 @@
 """Live counters of a capture on a terminal."""
 
 import contextlib
-import sys
 
 
 @contextlib.contextmanager
 def meter(title, shown):
-    """Gives update(figures), which shows them on standard error; does nothing where that is no terminal."""
-    if not (shown and sys.stderr.isatty()):
+    """Gives update(figures), which shows them on standard error, where they are to be shown."""
+    if not shown:
         yield lambda figures: None
         return
     from rich.console import Console

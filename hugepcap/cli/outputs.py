@@ -12,6 +12,12 @@ from .savefile import FILE_HEADER_BYTES, Savefile, fitting, take, wire_bytes
 PART = ".part"
 
 
+def path_of_lane(path, number):
+    """trace.pcap of the second ring is trace-1.pcap."""
+    path = Path(path)
+    return path.with_name(f"{path.stem}-{number}{path.suffix}")
+
+
 class Lines:
     """Packets as lines, flushed whenever the ring has no more for now."""
 
@@ -117,4 +123,6 @@ class Row:
             self.complete.pop(0).unlink(missing_ok=True)
 
     def close(self):
-        self.finish()
+        if self.file is not None:
+            self.finish()
+            self.file = None

@@ -36,9 +36,10 @@ class Printer:
         if self.as_json:
             self.out.write(show.as_json(header, data, self.linktype) + "\n")
             return
-        self.out.write(show.line(header, data, self.linktype, self.link_header) + "\n")
+        lines = [show.line(header, data, self.linktype, self.link_header)]
         if self.hexdump:
-            self.out.write("\n".join(show.hexdump(data, self.linktype)) + "\n")
+            lines.extend(show.hexdump(data, self.linktype))
+        self.out.write("\n".join(lines) + "\n")
 
 
 @common.command(example=EXAMPLE)

@@ -33,12 +33,15 @@ def rings():
 
 
 class Capturing(Running):
-    """A capture that has begun; its figures by result()."""
+    """A capture that has begun; its figures by finish()."""
 
-    def __init__(self, link, *arguments, rings_of=1, **kwargs):
-        before = rings()
+    def __init__(self, link, *arguments, **kwargs):
         super().__init__("capture", "-i", link.far, *RING, *arguments, **kwargs)
-        wait_until(lambda: self.process.poll() is not None or rings() >= before + rings_of, "the capture to begin")
+        self.before = ""
+        while not self.before.splitlines()[-1:] or not self.before.splitlines()[-1].startswith("listening on"):
+            line = self.process.stderr.readline()
+            assert line, f"the capture ended before it began: {self.before}"
+            self.before += line
 
     def wait_for(self, condition, what):
         wait_until(lambda: self.process.poll() is not None or condition(), what)
@@ -375,3 +378,35 @@ def test_read_of_a_file_that_breaks_off(tmp_path):
     file.write_bytes(file.read_bytes()[:-1])
     done = run("read", file, code=1)
     assert len(done.stdout.splitlines()) == 2 and "truncated" in done.stderr
+
+
+# ---- several rings ----
+
+@pytest.mark.parametrize("mode", ["hash", "lb"])
+def test_fanout(link, tmp_path, mode):
+    """Every packet in one file, each file in order; by hash a flow is in one file."""
+    with Capturing(link, "-w", tmp_path / "f.pcap", "--fanout", 3, "--fanout-mode", mode, "--ring", "32M",
+                   "--json") as capture:
+        send(link.near, 30_000, flows=50)
+        figures = json.loads(capture.finish(0, signal.SIGINT)[0])
+    assert row(tmp_path) == ["f-0.pcap", "f-1.pcap", "f-2.pcap"] and len(figures["rings"]) == 3
+    files = [sequence(tmp_path / name) for name in row(tmp_path)]
+    assert sorted(sum(files, [])) == list(range(30_000)) and all(file == sorted(file) for file in files)
+    assert figures["packets"] == figures["received"] == 30_000
+    flows = [{number % 50 for number in file} for file in files]
+    assert mode == "lb" or sum(map(len, flows)) == 50
+    assert sum(bool(file) for file in files) >= 2
+
+
+def test_fanout_counts_all_rings_together(link):
+    with Capturing(link, "-c", 1000, "--fanout", 2, "--ring", "32M") as capture:
+        send(link.near, 1500, flows=50)
+        lines, summary = capture.finish()
+    assert len(lines.splitlines()) == 1000 and counts(summary)[0] == 1000
+
+
+def test_fanout_with_a_filter(link, tmp_path):
+    with Capturing(link, "-w", tmp_path / "f.pcap", "--fanout", 2, "-f", "ip[5] & 1 = 1", "--ring", "32M") as capture:
+        send(link.near, 1000, flows=50)
+        capture.finish(0, signal.SIGINT)
+    assert sorted(sum((sequence(tmp_path / name) for name in row(tmp_path)), [])) == list(range(1, 1000, 2))

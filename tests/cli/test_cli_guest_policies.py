@@ -88,10 +88,10 @@ def test_generate_and_capture(tuned, tmp_path, policy):
 def test_auto_takes_huge_pages_and_says_why_not(untuned):
     with Capturing(untuned, "-w", "/dev/null", "-c", 1, "--json", "--ring", "32M") as capture:
         run("generate", "-i", untuned.near, "-c", 1)
-        out, said = capture.finish()
+        out, _ = capture.finish()
     ring = json.loads(out)["rings"][0]
     assert ring["policy"] == "thp" and "sysctl vm.nr_hugepages enlarges the pool" in ring["refused"]["hugetlb"]
-    assert "hugepcap: warning: the ring on far is of policy thp, not auto" in said
+    assert "hugepcap: warning: the ring on far is of policy thp, not auto" in capture.before
 
 
 def test_strict_refuses_to_fall_back(untuned):
