@@ -5,7 +5,9 @@ Verdicts: "ok"; "info" where nothing can or need be mended; "warn" where capture
 "fail" where they cannot work.
 """
 
+import shlex
 import socket
+import sys
 from itertools import cycle, islice
 from typing import NamedTuple
 
@@ -42,8 +44,7 @@ def rights(refusal):
     if refusal is None:
         return Finding("packet sockets", "ok", "may be opened")
     return Finding("packet sockets", "fail", f"refused: {refusal.strerror}; they take root or CAP_NET_RAW",
-                   ("sudo hugepcap ...",
-                    "sudo setcap cap_net_raw,cap_ipc_lock=ep PROGRAM    # a copy of the python that runs hugepcap"))
+                   (shlex.join(["sudo", *sys.argv]),))
 
 
 def policy(trial):
@@ -57,9 +58,10 @@ def policy(trial):
     if trial.unknown:
         return Finding(what, "info", "this kernel has no CONFIG_PACKET_HUGE")
     verdict = "info" if trial.policy in MEASURING else "warn"
-    pool = probe.pools()
-    short = trial.policy == "hugetlb" and sum(each.free for each in pool) < probe.TRIAL_BYTES // probe.HUGE_BYTES
-    return Finding(what, verdict, trial.reason, ("hugepcap tune IFACE    # reserves huge pages",) if short else ())
+    free = sum(pool.free for pool in probe.pools())
+    short = trial.policy == "hugetlb" and free * probe.HUGE_BYTES < probe.TRIAL_BYTES
+    return Finding(what, verdict, trial.reason, tuple(
+        knob.command(knob.wanted) for knob in knobs.pools(probe.TRIAL_BYTES)[:1] if short))
 
 
 def memory(ring_bytes):

@@ -5,5 +5,5 @@ from __future__ import annotations
 
 from hugepcap import probe
 
-# For the patched kernels: kernel/boot IMAGE -- .venv/bin/python -m pytest -p no:cacheprovider tests/cli/test_cli_guest_policies.py
+# For the patched kernels: make guest-cli
 collect_ignore = ["test_cli_guest_policies.py"] if probe.try_policy("thp").unknown else []

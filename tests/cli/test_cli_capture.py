@@ -99,6 +99,24 @@ def test_ctrl_c_keeps_what_had_come(link, tmp_path):
     assert counts(summary) == (50_000, 50_000, 0) and sequence(path) == list(range(50_000))
 
 
+def test_ctrl_c_keeps_what_is_in_the_ring(link, tmp_path):
+    """Lines take longer than packets: most are still in the ring when the signal comes."""
+    lines = tmp_path / "lines"
+    with lines.open("w") as out, Capturing(link, stdout=out) as capture:
+        send(link.near, 20_000)
+        _, summary = capture.finish(0, signal.SIGINT)
+    assert counts(summary) == (20_000, 20_000, 0) and len(lines.read_text().splitlines()) == 20_000
+
+
+def test_a_second_ctrl_c_ends_it_at_once(link):
+    with Capturing(link, stdout=subprocess.DEVNULL) as capture:
+        send(link.near, 500_000)
+        capture.process.send_signal(signal.SIGINT)
+        _, summary = capture.finish(0, signal.SIGTERM)
+    captured, received, dropped = counts(summary)
+    assert captured < received - dropped
+
+
 def test_sigterm_does_the_same(link, tmp_path):
     path = tmp_path / "out.pcap"
     with Capturing(link, "-w", path) as capture:

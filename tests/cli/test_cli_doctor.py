@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 import netns
-from command import UNPRIVILEGED, refused, run, run_json
+from command import COMMAND, UNPRIVILEGED, refused, run, run_json
 from hugepcap.cli import ethtool
 
 POLICIES = ["hugetlb", "thp", "gfpnoretry", "vzalloc", "gfpretry", "stock"]
@@ -83,7 +83,8 @@ def test_a_link_that_is_down_is_mended_as_advised(link):
 
 def test_without_rights(link):
     done = run("doctor", link.far, code=4, prefix=UNPRIVILEGED)
-    assert "✗ packet sockets" in done.stdout and "CAP_NET_RAW" in done.stdout and "sudo" in done.stdout
+    assert "✗ packet sockets" in done.stdout and "CAP_NET_RAW" in done.stdout
+    assert f"sudo {COMMAND} doctor {link.far}\n" in done.stdout
     assert "policy stock" not in done.stdout
 
 
