@@ -18,18 +18,18 @@ CMD     ?= uname -a
 GUEST_S ?= 1500
 
 DEB_build  := gcc libc6-dev make python3-dev python3-venv libpcap-dev iproute2 util-linux
-DEB_test   := tcpdump tshark netsniff-ng valgrind binutils
+DEB_test   := tcpdump tshark netsniff-ng valgrind binutils ethtool
 DEB_kernel := qemu-system-x86 flex bison bc libelf-dev libssl-dev xz-utils patch perl kmod cpio rsync tcpdump tshark \
               netsniff-ng $(foreach v,6.12 6.1,$(shell tr ' ' '=' < kernel/series/$(v)/base))
 
-PY_PACKAGES := 'setuptools>=77' 'cython>=3.0.11' 'click>=8.1' 'dpkt>=1.9.8' 'pytest>=7' 'pytest-benchmark>=4' \
+PY_PACKAGES := 'setuptools>=77' 'cython>=3.0.11' 'click>=8.1' 'dpkt>=1.9.8' 'rich>=13' 'pytest>=7' 'pytest-benchmark>=4' \
                'hypothesis>=6' 'mypy>=1.8' 'pcapy-ng==2.1.0' scapy cypcap virtme-ng
 
 SOURCES := setup.py pyproject.toml $(wildcard hugepcap/*.pyx hugepcap/*.pxd hugepcap/_csrc/*.[ch] preload/*.[ch] preload/*.map)
 PYTEST  := $(BIN)/python -m pytest
 BENCH   := PYTHONPATH=bench:tests $(PYTEST) bench -p no:cacheprovider --benchmark-timer=childclock.now -q
 
-.PHONY: all build demo test bench-drain bench-quick kernel kernel-deb guest guest-test guest-preload check clean
+.PHONY: all build demo test bench-drain bench-quick kernel kernel-deb guest guest-test guest-preload guest-cli check clean
 all: build
 
 # Installs what is missing of DEB_<name>; NAME=VERSION wants just that version.
@@ -91,6 +91,11 @@ guest-preload: build $(STAMPS)/packages-kernel
 	$(MAKE) -s -C preload
 	image=$$(kernel/build $(KVER) $(VARIANT)) && \
 	kernel/boot -t $(GUEST_S) "$$image" -- $(PYTEST) -p no:cacheprovider -q tests/preload/test_preload_policies.py
+
+# The command line on rings of every policy, in a guest.
+guest-cli: build $(STAMPS)/packages-kernel
+	image=$$(kernel/build $(KVER) $(VARIANT)) && \
+	kernel/boot -t $(GUEST_S) "$$image" -- $(PYTEST) -p no:cacheprovider -q tests/cli/test_cli_guest_policies.py
 
 check: $(STAMPS)/packages-build
 	for source in hugepcap/_csrc/*.c; do \
