@@ -82,7 +82,8 @@ def network(kind, payload, length):
 def arp(packet, length):
     asks, answers = dpkt.utils.inet_to_str(packet.tpa), dpkt.utils.inet_to_str(packet.spa)
     if packet.op == dpkt.arp.ARP_OP_REQUEST:
-        return f"ARP, Request who-has {asks} tell {answers}, length {length}"
+        known = f" ({dpkt.utils.mac_to_str(packet.tha)})" if any(packet.tha) else ""
+        return f"ARP, Request who-has {asks}{known} tell {answers}, length {length}"
     return f"ARP, Reply {answers} is-at {dpkt.utils.mac_to_str(packet.sha)}, length {length}"
 
 
@@ -90,7 +91,9 @@ def transport(name, packet, protocol, length, later_fragment):
     """An IP packet with `length` bytes behind its header."""
     ends = [dpkt.utils.inet_to_str(packet.src), dpkt.utils.inet_to_str(packet.dst)]
     inner = packet.data
-    if later_fragment or isinstance(inner, bytes):
+    if later_fragment:
+        return f"{name} {' > '.join(ends)}: ip-proto-{protocol}"
+    if isinstance(inner, bytes):
         return f"{name} {' > '.join(ends)}: {PROTOCOLS.get(protocol, f'ip-proto-{protocol}')} {length}"
     if isinstance(inner, (dpkt.udp.UDP, dpkt.tcp.TCP)):
         ends = [f"{end}.{port}" for end, port in zip(ends, (inner.sport, inner.dport))]
@@ -105,15 +108,18 @@ def contents(inner, length):
     if isinstance(inner, dpkt.icmp.ICMP):
         return icmp(inner, length)
     if isinstance(inner, dpkt.icmp6.ICMP6):
-        return f"ICMP6, {ICMP6.get(inner.type, f'type-#{inner.type}')}, length {length}"
+        return f"ICMP6, {ICMP6.get(inner.type, f'type-#{inner.type}')}{echo_of(inner)}, length {length}"
     return f"{type(inner).__name__} {length}"
 
 
 def icmp(inner, length):
-    words = ICMP.get(inner.type, f"type-#{inner.type}")
-    if isinstance(inner.data, dpkt.icmp.ICMP.Echo):
-        words += f", id {inner.data.id}, seq {inner.data.seq}"
-    return f"ICMP {words}, length {length}"
+    return f"ICMP {ICMP.get(inner.type, f'type-#{inner.type}')}{echo_of(inner)}, length {length}"
+
+
+def echo_of(inner):
+    """Which echo it is, of ICMP and ICMPv6."""
+    echo = isinstance(inner.data, (dpkt.icmp.ICMP.Echo, dpkt.icmp6.ICMP6.Echo))
+    return f", id {inner.data.id}, seq {inner.data.seq}" if echo else ""
 
 
 def tcp(inner, length):

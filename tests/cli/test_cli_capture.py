@@ -18,7 +18,7 @@ import pytest
 import netns
 from command import COMMAND, UNPRIVILEGED, Running, argv, refused, run
 from helpers import send, wait_until
-from helpers.packets import CORPUS
+from helpers.packets import CORPUS, ETH_ARP, ETH_IPV6, MAC_A, MAC_B, ethernet, ipv4, ipv6, udp
 from helpers.savefile import numbered, pcapng_bytes, read_pcap, write_pcap
 from hugepcap._generate import build_packet, sequence_of
 
@@ -336,18 +336,35 @@ def test_debug_shows_the_traceback(network):
 # ---- read ----
 
 NO_DISSECTOR = ["udp", "udp back", "udp empty", "syn", "syn to https", "syn ack", "syn ece", "tls", "icmp", "vlan",
-                "qinq", "three tags", "ip options"]
+                "qinq", "three tags"]
+
+
+def tcp_with_options(options):
+    head = struct.pack("!HHIIBBHHH", 4001, 22, 5, 0, (5 + len(options) // 4) << 4, 2, 8192, 0, 0)
+    return ethernet(ipv4(head + options, 6))
+
+
+def arp(operation):
+    return ethernet(struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, operation, MAC_A, bytes([10, 0, 0, 1]), MAC_B,
+                                bytes([10, 0, 0, 2])), ETH_ARP)
+
+
+MORE = [tcp_with_options(struct.pack("!BBH", 2, 4, 1460) + struct.pack("!BB", 4, 2) +
+                         struct.pack("!BBII", 8, 10, 77, 78) + b"\1" + struct.pack("!BBB", 3, 3, 7)),
+        arp(1), arp(2), ethernet(ipv4(b"x" * 24, 17, fragment=0x0010)), ethernet(ipv4(b"x" * 9, 200)),
+        ethernet(ipv6(udp(1111, 2222), 17), ETH_IPV6),
+        ethernet(ipv6(struct.pack("!BBHHH", 128, 0, 0, 7, 8), 58), ETH_IPV6)]
 
 
 @pytest.mark.parametrize("option", ["", "-e", "-x"])
 def test_read_as_tcpdump_prints(tmp_path, option):
     """For packets whose contents tcpdump does not go into."""
-    packets = [CORPUS[name] for name in NO_DISSECTOR if name in CORPUS and name != "ip options"]
+    packets = [CORPUS[name] for name in NO_DISSECTOR] + MORE
     file = write_pcap(tmp_path / "file.pcap", numbered(packets))
     options = [option] if option else []
     theirs = subprocess.run(["tcpdump", "-nS", *options, "-r", file], stdout=subprocess.PIPE, check=True, text=True,
                             stderr=subprocess.DEVNULL, timeout=60).stdout
-    assert run("read", file, *options).stdout == theirs and len(packets) > 10
+    assert run("read", file, *options).stdout == theirs != ""
 
 
 def test_read_every_packet_there_is(tmp_path):
