@@ -94,7 +94,7 @@ def transport(name, packet, protocol, length, later_fragment):
     if later_fragment:
         return f"{name} {' > '.join(ends)}: ip-proto-{protocol}"
     if isinstance(inner, bytes):
-        return f"{name} {' > '.join(ends)}: {PROTOCOLS.get(protocol, f'ip-proto-{protocol}')} {length}"
+        return f"{name} {' > '.join(ends)}: {PROTOCOLS.get(protocol, f' ip-proto-{protocol}')} {length}"
     if isinstance(inner, (dpkt.udp.UDP, dpkt.tcp.TCP)):
         ends = [f"{end}.{port}" for end, port in zip(ends, (inner.sport, inner.dport))]
     return f"{name} {' > '.join(ends)}: {contents(inner, length)}"
