@@ -103,9 +103,9 @@ def test_ctrl_c_keeps_what_is_in_the_ring(link, tmp_path):
     """Lines take longer than packets: most are still in the ring when the signal comes."""
     lines = tmp_path / "lines"
     with lines.open("w") as out, Capturing(link, stdout=out) as capture:
-        send(link.near, 20_000)
+        send(link.near, 100_000)
         _, summary = capture.finish(0, signal.SIGINT)
-    assert counts(summary) == (20_000, 20_000, 0) and len(lines.read_text().splitlines()) == 20_000
+    assert counts(summary) == (100_000, 100_000, 0) and len(lines.read_text().splitlines()) == 100_000
 
 
 def test_a_second_ctrl_c_ends_it_at_once(link):
