@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from .. import _ring
-from . import common, outputs, rings
+from . import common, outputs, rings, savefile
 from .lanes import Budget, Capture, Lane
 from .meter import meter
 from .read import Printer, show_options
@@ -43,7 +43,9 @@ class Rotation(click.ParamType):
 @common.command(example=EXAMPLE, codes="0 done, also after Ctrl-C, 1 an error, 2 wrong usage")
 @common.interface_option("Where to capture; `any` is all of them.")
 @click.option("-c", "--count", type=click.IntRange(1), metavar="N", help="Stop after N packets.")
-@click.option("-w", "--write", metavar="FILE", help="Write a pcap file with nanoseconds; - is standard output.")
+@click.option("-w", "--write", metavar="FILE", help="Write a file with nanoseconds; - is standard output.")
+@click.option("--format", "form", type=click.Choice(savefile.FORMATS),
+              help="Of the file.  [default: pcapng where FILE ends in .pcapng, else pcap]")
 @click.option("-f", "--filter", "expression", metavar="FILTER", help="Only packets that match, see pcap-filter(7).")
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), metavar="S", help="Stop after S seconds.")
 @click.option("--rotate", type=Rotation(), metavar="SIZE|TIME",
@@ -63,7 +65,7 @@ class Rotation(click.ParamType):
 @click.option("-p", "--no-promiscuous", is_flag=True, help="Only what is for this host.")
 @show_options
 @common.json_option("Without -w one JSON object a packet, with it one of figures at the end.")
-def capture(interface, count, write, expression, seconds, rotate, keep, policy, strict, ring, fanout,
+def capture(interface, count, write, form, expression, seconds, rotate, keep, policy, strict, ring, fanout,
             fanout_mode, snaplen, no_promiscuous, link_header, hexdump, as_json):
     """Captures packets on IFACE: into a file, or as lines, until Ctrl-C.
 
@@ -79,7 +81,9 @@ def capture(interface, count, write, expression, seconds, rotate, keep, policy, 
                                             as_json=as_json))
             else:
                 path = write if len(readers) == 1 else outputs.path_of_lane(write, number)
-                yield outputs.Row(path, reader, keep=keep, **rotate) if rotate else outputs.File(path, reader)
+                written_as = form or savefile.format_of(write)
+                yield outputs.Row(path, reader, written_as, keep=keep, **rotate) if rotate else \
+                    outputs.File(path, reader, written_as)
 
     settings = {"policy": policy, "strict": strict, "ring_bytes": ring, "filter": expression}
     with contextlib.ExitStack() as stack:

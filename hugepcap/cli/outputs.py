@@ -7,7 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from .savefile import FILE_HEADER_BYTES, Savefile, fitting, take, wire_bytes
+from . import savefile
+from .savefile import take, wire_bytes
 
 PART = ".part"
 
@@ -44,8 +45,8 @@ class Lines:
 class File:
     """One file, as -w names it; "-" is standard output."""
 
-    def __init__(self, path, reader):
-        self.file = Savefile(path, reader)
+    def __init__(self, path, reader, form):
+        self.file = savefile.create(path, reader, form)
 
     def move(self, reader, most):
         batch = take(reader, most)
@@ -63,8 +64,8 @@ class Row:
     began; one without packets is not kept. Of this run's files the newest `keep` stay (None: all).
     """
 
-    def __init__(self, path, reader, *, limit_bytes=None, limit_s=None, keep=None):
-        self.path, self.reader = Path(path), reader
+    def __init__(self, path, reader, form, *, limit_bytes=None, limit_s=None, keep=None):
+        self.path, self.reader, self.form = Path(path), reader, form
         self.limit_bytes, self.limit_s, self.keep = limit_bytes, limit_s, keep
         self.numbers = itertools.count(self.first_number())
         self.complete = []
@@ -78,7 +79,7 @@ class Row:
     def begin(self):
         self.final = self.path.with_name(f"{self.path.stem}.{next(self.numbers):06d}{self.path.suffix}")
         self.part = self.final.with_name(self.final.name + PART)
-        self.file = Savefile(self.part, self.reader)
+        self.file = savefile.create(self.part, self.reader, self.form)
         self.begun = time.monotonic()
 
     def move(self, reader, most):
@@ -98,21 +99,17 @@ class Row:
         """How many packets go into the file that is being written; a packet larger than a file gets its own."""
         if not self.limit_bytes:
             return len(batch)
-        fits = fitting(batch, self.limit_bytes - self.file.size)
-        return fits or int(self.is_empty())
-
-    def is_empty(self):
-        return self.file.size == FILE_HEADER_BYTES
+        return self.file.fitting(batch, self.limit_bytes) or int(self.file.is_empty())
 
     def rotate(self):
-        if not self.is_empty():
+        if not self.file.is_empty():
             self.finish()
             self.begin()
         self.begun = time.monotonic()
 
     def finish(self):
         """Closes the file; it gets its name if there are packets in it. Old files go."""
-        empty = self.is_empty()
+        empty = self.file.is_empty()
         self.file.close()
         if empty:
             self.part.unlink()

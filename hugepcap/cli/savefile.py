@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Packets in batches from a reader, and the files they are written to."""
+"""Packets in batches from a reader, and the files they are written to: pcap or pcapng, with nanoseconds."""
 
 import errno
 import os
 import struct
+import sys
 
 from ..errors import PcapError
 from . import common
 
-RECORD_BYTES, FILE_HEADER_BYTES = 16, 24
+FORMATS = ("pcap", "pcapng")
+
+
+def format_of(path):
+    """What a file of this name is to be."""
+    return "pcapng" if str(path).endswith((".pcapng", ".pcapng.part", ".ntar")) else "pcap"
 
 
 def take(reader, most):
@@ -22,60 +28,109 @@ def wire_bytes(batch):
     return sum(header.getlen() for header, _ in batch)
 
 
-def fitting(batch, room):
-    """How many of the first packets of a batch have room in so many bytes of a file."""
-    for count, (header, _) in enumerate(batch):
-        room -= RECORD_BYTES + header.getcaplen()
-        if room < 0:
-            return count
-    return len(batch)
-
-
 class Savefile:
-    """A pcap file with nanoseconds that is being written; `size` bytes so far."""
+    """A file that is being written; `size` bytes so far, `head_bytes` of them before the first packet."""
 
-    def __init__(self, path, reader):
+    head_bytes = 0
+
+    def __init__(self, path):
         self.path = str(path)
-        self.dumper = reader.dump_open(self.path, nanoseconds=True)
-        self.size = FILE_HEADER_BYTES
-        self.whole = 0    # bytes that are certainly in the file, up to the end of a packet
+        self.size = self.whole = self.head_bytes    # whole: certainly in the file, up to the end of a packet
+
+    def is_empty(self):
+        return self.size == self.head_bytes
+
+    def fitting(self, batch, limit):
+        """How many of the first packets of a batch the file has room for below `limit` bytes."""
+        size = self.size
+        for count, (header, _) in enumerate(batch):
+            size += self.record_bytes(header)
+            if size > limit:
+                return count
+        return len(batch)
 
     def write(self, batch):
         """Failure for a full disk, and then the file ends with the last packet that went in whole."""
         try:
             for header, data in batch:
-                self.dumper.dump(header, data)
-                self.size += RECORD_BYTES + header.getcaplen()
-            self.dumper.flush()
-        except PcapError as error:
+                self.put(header, data)
+                self.size += self.record_bytes(header)
+            self.flush()
+        except (PcapError, OSError) as error:
             self.give_up(error)
         self.whole = self.size
 
     def give_up(self, error):
-        try:
-            self.dumper.close()
-        except PcapError:
-            pass
+        if error.errno == errno.EPIPE:
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from None
+        self.abandon()
         if os.path.isfile(self.path):
-            cut_to_whole_packets(self.path, self.whole)
+            self.cut_to_whole_packets()
         full = "; the disk is full: make room, or bound the files with --rotate SIZE --keep N" \
             if error.errno == errno.ENOSPC else ""
         raise common.Failure(f"{self.path}: {os.strerror(error.errno or errno.EIO)}{full}; what is in the file can "
                              "be read") from None
 
-    def close(self):
-        self.dumper.close()
+    def abandon(self):
+        """Closes the file whatever becomes of what is not yet written."""
+        try:
+            self.close()
+        except (PcapError, OSError):
+            pass
+
+    def cut_to_whole_packets(self):
+        """Cuts off a last packet that is not all there."""
+        with open(self.path, "r+b") as file:
+            end = os.fstat(file.fileno()).st_size
+            at = self.whole
+            while at + self.length_at + 4 <= end:
+                file.seek(at + self.length_at)
+                following = at + self.length_beside + struct.unpack("=I", file.read(4))[0]
+                if following > end:
+                    break
+                at = following
+            file.truncate(min(at, end))
 
 
-def cut_to_whole_packets(path, start):
-    """Cuts off a last packet that is not all there; packets are whole up to `start`."""
-    with open(path, "r+b") as file:
-        end = os.fstat(file.fileno()).st_size
-        at = max(start, FILE_HEADER_BYTES)
-        while at + RECORD_BYTES <= end:
-            file.seek(at)
-            following = at + RECORD_BYTES + struct.unpack_from("=8xI", file.read(RECORD_BYTES))[0]
-            if following > end:
-                break
-            at = following
-        file.truncate(min(at, end))
+class Pcap(Savefile):
+    """Written by libpcap, through Reader.dump_open()."""
+
+    head_bytes = 24
+    length_at, length_beside = 8, 16    # where a record has its length, and what that leaves out
+
+    def __init__(self, path, reader):
+        super().__init__(path)
+        self.dumper = reader.dump_open(self.path, nanoseconds=True)
+        self.put, self.flush, self.close = self.dumper.dump, self.dumper.flush, self.dumper.close
+
+    def record_bytes(self, header):
+        return 16 + header.getcaplen()
+
+
+class Pcapng(Savefile):
+    """One section with one interface. Source: draft-ietf-opsawg-pcapng."""
+
+    NANOSECONDS = struct.pack("=HHB3xHH", 9, 1, 9, 0, 0)    # if_tsresol 10^-9, end of options
+    SECTION = struct.pack("=IIIHHqI", 0x0A0D0D0A, 28, 0x1A2B3C4D, 1, 0, -1, 28)
+    head_bytes = len(SECTION) + 20 + len(NANOSECONDS)
+    length_at, length_beside = 4, 0
+
+    def __init__(self, path, reader):
+        super().__init__(path)
+        self.file = os.fdopen(os.dup(sys.stdout.fileno()), "wb") if self.path == "-" else open(self.path, "wb")
+        length = self.head_bytes - len(self.SECTION)
+        interface = struct.pack("=IIHHI", 1, length, reader.datalink(), 0, reader.snapshot)
+        self.file.write(self.SECTION + interface + self.NANOSECONDS + struct.pack("=I", length))
+        self.flush, self.close = self.file.flush, self.file.close
+
+    def record_bytes(self, header):
+        return 32 + (header.getcaplen() + 3 & ~3)
+
+    def put(self, header, data):
+        length, when = self.record_bytes(header), header.ts_ns
+        self.file.write(struct.pack("=IIIIIII", 6, length, 0, when >> 32, when & 0xFFFFFFFF, len(data),
+                                    header.getlen()) + data + bytes(-len(data) % 4) + struct.pack("=I", length))
+
+
+def create(path, reader, form):
+    return {"pcap": Pcap, "pcapng": Pcapng}[form](path, reader)

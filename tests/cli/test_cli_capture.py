@@ -15,6 +15,7 @@ from pathlib import Path
 import dpkt
 import pytest
 
+import hugepcap
 import netns
 from command import COMMAND, UNPRIVILEGED, Running, argv, refused, run
 from helpers import send, wait_until
@@ -54,7 +55,13 @@ def counts(summary):
 
 
 def sequence(path):
-    return [sequence_of(record.data) for record in read_pcap(path)[1]]
+    """The numbers in a file of either format, as our own reader and dpkt read it."""
+    with hugepcap.open_offline(path) as reader:
+        numbers = [sequence_of(data) for _, data in reader]
+    kind = dpkt.pcapng if ".pcapng" in path.name else dpkt.pcap
+    with path.open("rb") as file:
+        assert [sequence_of(data) for _, data in kind.Reader(file)] == numbers
+    return numbers
 
 
 def is_written(path, size):
@@ -136,6 +143,26 @@ def test_nanoseconds_and_lengths(link, tmp_path):
     assert any(record.fraction % 1000 for record in records)
 
 
+@pytest.mark.parametrize("name, options", [("out.pcapng", []), ("out", ["--format", "pcapng"])])
+def test_pcapng(link, tmp_path, name, options):
+    """The same times, lengths and bytes as our reader has them of a pcap file; tshark reads it, too."""
+    path = tmp_path / name
+    with Capturing(link, "-w", path, "-s", 65, "-c", 300, *options) as capture:
+        send(link.near, 300, sizes=(60, 200))
+        capture.finish()
+    assert path.read_bytes()[:4] == b"\n\r\r\n"
+    with hugepcap.open_offline(path) as reader:
+        packets = [(header.ts_ns, header.getlen(), data) for header, data in reader]
+    wanted = [build_packet(number, sizes=(60, 200)) for number in range(300)]
+    assert [(length, data) for _, length, data in packets] == [(len(data), data[:65]) for data in wanted]
+    times = [time for time, _, _ in packets]
+    assert times == sorted(times) and any(time % 1000 for time in times)
+    fields = ["-T", "fields", "-e", "frame.time_epoch", "-e", "frame.len"]
+    shown = subprocess.run(["tshark", "-r", path, *fields], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                           check=True, timeout=60).stdout
+    assert shown.splitlines() == [f"{time // 10**9}.{time % 10**9:09d}\t{length}" for time, length, _ in packets]
+
+
 def test_count_seconds_and_filter(link, tmp_path):
     path = tmp_path / "out.pcap"
     with Capturing(link, "-w", path, "-c", 5) as capture:
@@ -203,15 +230,16 @@ def row(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_rotation_by_size(link, tmp_path):
-    with Capturing(link, "-w", tmp_path / "r.pcap", "--rotate", "100K") as capture:
+@pytest.mark.parametrize("suffix", ["pcap", "pcapng"])
+def test_rotation_by_size(link, tmp_path, suffix):
+    with Capturing(link, "-w", tmp_path / f"r.{suffix}", "--rotate", "100K") as capture:
         send(link.near, 5000, **SIZES)
         capture.finish(0, signal.SIGINT)
     names = row(tmp_path)
-    assert names == [f"r.{number:06d}.pcap" for number in range(1, len(names) + 1)] and len(names) > 5
+    assert names == [f"r.{number:06d}.{suffix}" for number in range(1, len(names) + 1)] and len(names) > 5
     assert sum((sequence(tmp_path / name) for name in names), []) == list(range(5000))
     sizes = [(tmp_path / name).stat().st_size for name in names]
-    assert max(sizes) <= 102_400 and min(sizes[:-1]) > 102_400 - 216
+    assert max(sizes) <= 102_400 and min(sizes[:-1]) > 102_400 - 232
 
 
 def test_rotation_keeps_the_newest(link, tmp_path):
@@ -251,10 +279,11 @@ def on_a_small_disk(*arguments):
     return ["unshare", "-m", "sh", "-c", script, "sh", *map(str, arguments)]
 
 
-@pytest.mark.parametrize("rotation", [[], ["--rotate", "600K"]])
-def test_a_full_disk(link, tmp_path, rotation):
+@pytest.mark.parametrize("name, rotation", [("full.pcap", []), ("full.pcapng", []),
+                                            ("full.pcap", ["--rotate", "600K"])])
+def test_a_full_disk(link, tmp_path, name, rotation):
     before = rings()
-    command = on_a_small_disk(tmp_path, *argv("capture", "-i", link.far, "-w", "/mnt/full.pcap", *RING, *rotation))
+    command = on_a_small_disk(tmp_path, *argv("capture", "-i", link.far, "-w", f"/mnt/{name}", *RING, *rotation))
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_until(lambda: rings() > before, "the capture to begin")
     send(link.near, 20_000, **SIZES)
