@@ -158,8 +158,8 @@ def test_pcapng(link, tmp_path, name, options):
     times = [time for time, _, _ in packets]
     assert times == sorted(times) and any(time % 1000 for time in times)
     fields = ["-T", "fields", "-e", "frame.time_epoch", "-e", "frame.len"]
-    shown = subprocess.run(["tshark", "-r", path, *fields], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                           check=True, timeout=60).stdout
+    shown = subprocess.run(["tshark", "-r", path, *fields], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                           text=True, check=True, timeout=60).stdout
     assert shown.splitlines() == [f"{time // 10**9}.{time % 10**9:09d}\t{length}" for time, length, _ in packets]
 
 
