@@ -12,6 +12,7 @@ cdef class Capture(Source):
     cdef bint promisc
     cdef object settings            # RingSettings
     cdef bint rfmon
+    cdef bint held                  # nothing is let in before admit()
     cdef bint immediate
     cdef int tstamp_type
     cdef int tstamp_precision

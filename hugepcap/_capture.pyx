@@ -191,7 +191,8 @@ cdef class Capture(Source):
         program = as_program(filter, linktype, self.snaplen, self.mask) if filter is not None else None
         self.adopt_ring(_ring.open_ring(
             self.device, snaplen=self.snaplen, promisc=self.promisc, timeout_ms=self.timeout_ms,
-            settings=self.settings, immediate=self.immediate, tstamp_type=self.tstamp_type, program=program), program)
+            settings=self.settings, immediate=self.immediate, tstamp_type=self.tstamp_type, program=program,
+            held=self.held), program)
         return 0
 
     cdef int start_libpcap(self, filter) except? -1000:

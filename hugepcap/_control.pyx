@@ -26,10 +26,19 @@ cdef class Control(Capture):
         cdef BPFProgram program
         self.check_active()
         program = as_program(filter, self.datalink(), self.snapshot, self.mask)
-        if self.ring_engine is not None:
+        if self.ring_engine is not None and self.held:
+            self.program = program    # for admit()
+        elif self.ring_engine is not None:
             self.apply_filter(program)
         else:
             self.pcap_engine.setfilter(program)
+
+    def admit(self) -> None:
+        """Lets packets in, to a capture opened with ``held=True``; from any thread."""
+        self.check_active()
+        if self.held and self.ring_engine is not None:
+            self.ring_engine.attach(self.program)
+        self.held = False
 
     def setdirection(self, direction, /) -> None:
         """PCAP_D_INOUT, PCAP_D_IN or PCAP_D_OUT. Raises PcapError for another value and on files."""

@@ -45,6 +45,7 @@ cdef extern from "hp_sock.h" nogil:
     int hp_sock_send(int, const void *, uint32_t, hp_err *)
     int hp_sock_stats(int, hp_counters *, hp_err *)
     int hp_sock_error(int)
+    int hp_sock_reject(int)
     void hp_sock_silence(int, const hp_device *)
     int hp_sock_link_state(int, const hp_device *)
 

@@ -31,5 +31,6 @@ def open_live(
     device: str, snaplen: int, promisc: int, to_ms: int, /, *, policy: str | None = None, ring_bytes: int | None = None,
     block_bytes: int | None = None, strict: bool | None = None, filter: str | BPFProgram | None = None, immediate: bool = False,
     tstamp_type: str | int | None = None,    tstamp_precision: int | None = None,
+    held: bool = False,
 ) -> Reader: ...
 def open_offline(path: str | bytes | os.PathLike[str], /) -> Reader: ...

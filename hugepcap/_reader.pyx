@@ -280,14 +280,15 @@ def create(str device not None, /) -> Reader:
 
 
 def open_live(str device not None, snaplen, promisc, to_ms, /, *, policy=None, ring_bytes=None, block_bytes=None,
-              strict=None, filter=None, immediate=False, tstamp_type=None, tstamp_precision=None) -> Reader:
+              strict=None, filter=None, immediate=False, tstamp_type=None, tstamp_precision=None, held=False) -> Reader:
     """Captures on a device.
 
     ``snaplen``: bytes of each packet (outside 1..262144: all). ``promisc``: packets for others, too.
     ``to_ms``: how long a read waits on an idle link (0 or less: for ever). Beyond pcapy: ``ring_bytes``
     of ring (64 MiB; pcapy's are 2 MiB) in ``block_bytes`` each, from the memory that ``policy`` names
     ("auto"; set_policy() has the names), refused where ``strict`` and it cannot be had just so; a ``filter``
-    that is in force before the first packet, and the settings of the set_ methods. What is not given comes
+    that is in force before the first packet, and the settings of the set_ methods. ``held``: lets nothing in
+    before admit(), for what has to be done first, such as set_fanout(). What is not given comes
     from HUGEPCAP_POLICY, HUGEPCAP_RING, HUGEPCAP_STRICT and HUGEPCAP_HUGETLBFS in the environment.
     Raises PcapError. Source: pcap_open_live(3PCAP).
     """
@@ -304,6 +305,7 @@ def open_live(str device not None, snaplen, promisc, to_ms, /, *, policy=None, r
         raise PcapError(f"open_live {device}: the device offers no time stamps of type {tstamp_type!r}")
     if tstamp_precision is not None and reader.set_tstamp_precision(tstamp_precision) != 0:
         raise PcapError(f"open_live {device}: time stamp precision {tstamp_precision!r} is neither 0 nor 1")
+    reader.held = held
     reader.start(filter)
     return reader
 

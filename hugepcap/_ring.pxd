@@ -21,6 +21,7 @@ cdef class Ring:
     cdef uint64_t pinned
     cdef int node
     cdef void shut(self)
+    cdef int hold(self) except -1
     cdef void lease_ends(self)
     cdef int attach(self, BPFProgram program) except -1
     cdef int link_state(self)

@@ -16,7 +16,7 @@ from ._hp cimport (
     HP_POLICY_NR, HP_RING_BYTES_MAX, hp_bpf_for_socket, hp_device, hp_device_find, hp_err, hp_geometry_fit,
     hp_mem_info, hp_policy, hp_policy_name, hp_policy_parse, packet_huge_info, hp_ring_close, hp_ring_node, hp_ring_open,
     hp_ring_pending, hp_ring_want, hp_size_parse, hp_sock_attach, hp_sock_bind, hp_sock_error, hp_sock_fanout,
-    hp_sock_hw_timestamps, hp_sock_ignore_outgoing, hp_sock_link_state, hp_sock_open, hp_sock_promisc,
+    hp_sock_hw_timestamps, hp_sock_ignore_outgoing, hp_sock_link_state, hp_sock_open, hp_sock_promisc, hp_sock_reject,
     hp_sock_send, hp_sock_silence, hp_sock_stats,
 )
 from ._pcap cimport BPFProgram, sock_filter
@@ -138,6 +138,17 @@ cdef class Ring:
                 hp_ring_close(&self.ring)
             if fd >= 0:
                 close(fd)
+
+    cdef int hold(self) except -1:
+        """Lets nothing in until attach() is called again."""
+        cdef int rc = hp_sock_reject(self.fd)
+        if rc < 0:
+            raise from_errno(-rc, "SO_ATTACH_FILTER", f"on {self.device}")
+        return 0
+
+    def silence(self) -> None:
+        """Takes no more packets in; what is in the ring stays."""
+        hp_sock_silence(self.fd, &self.dev)
 
     cdef void lease_ends(self):
         """A batch no longer needs the ring's memory."""
@@ -381,10 +392,11 @@ cdef int make_ring(Ring ring, settings, int retire_ms) except -1:
 
 
 def open_ring(str device, *, uint32_t snaplen, bint promisc, int timeout_ms, settings, bint immediate,
-              int tstamp_type, BPFProgram program=None) -> Ring:
+              int tstamp_type, BPFProgram program=None, bint held=False) -> Ring:
     """A Ring capturing on a device, as RingSettings say. The order matters: ring and filter first, bind last.
 
-    Binding first would let in packets that no filter has seen. Raises PcapError.
+    Binding first would let in packets that no filter has seen. ``held``: lets nothing in until attach() is called
+    again. Raises PcapError.
     """
     cdef Ring ring = Ring.__new__(Ring)
     cdef hp_err err
@@ -399,6 +411,8 @@ def open_ring(str device, *, uint32_t snaplen, bint promisc, int timeout_ms, set
         check(hp_sock_hw_timestamps(ring.fd, &ring.dev, &err), &err)
     make_ring(ring, settings, retire_ms_for(timeout_ms, immediate))
     ring.attach(program)
+    if held:
+        ring.hold()
     ring.doubles = ring.dev.loopback and not ring.ignore_outgoing(True)
     with nogil:
         rc = hp_sock_bind(ring.fd, &ring.dev, &err)

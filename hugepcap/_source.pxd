@@ -32,6 +32,7 @@ cdef class Source:
     cdef bint ended
     cdef bint nonblocking
     cdef int64_t lost_at_ms         # when the device's loss was seen, 0: it is there
+    cdef int64_t stopped_at_ms      # when stop() was called, 0: it was not
     cdef int deferred               # an error that the next read is to raise
     cdef int timeout_ms             # the read timeout, 0 or less: none
 
@@ -48,7 +49,7 @@ cdef class Source:
     cdef int take_break(self) except -1
     cdef int fail(self, int rc) except -1
     cdef int note_loss(self) except -1
-    cdef int check_link(self) except -1
+    cdef int check_end(self) except -100
     cdef int open_waits(self, int fd, bint edge) except -1
     cdef int adopt_ring(self, Ring ring, BPFProgram program) except -1
     cdef int adopt_pcap(self, PcapHandle handle) except -1

@@ -156,8 +156,8 @@ cdef class Source:
         if self.ring_engine is not None:
             if bits & HP_WAIT_ERROR:
                 self.note_loss()
-            if self.lost_at_ms and not hp_ring_pending(self.src.ring):
-                self.check_link()
+            if (self.lost_at_ms or self.stopped_at_ms) and not hp_ring_pending(self.src.ring):
+                return self.check_end()
         return 0
 
     cdef int boundary(self) except -1:
@@ -204,11 +204,14 @@ cdef class Source:
             self.lost_at_ms = hp_now_ms()
         return 0
 
-    cdef int check_link(self) except -1:
-        """Raises once the ring has given up all it held; forgets the loss where the device is back."""
-        cdef int64_t grace = 2 * <int64_t>self.ring_engine.retire_ms + LOSS_GRACE_MS
-        if hp_now_ms() < self.lost_at_ms + grace:
+    cdef int check_end(self) except -100:
+        """With the ring empty after stop(): BROKEN once nothing can come; after a loss: raises if it is lasting."""
+        cdef int64_t since = self.stopped_at_ms if self.stopped_at_ms else self.lost_at_ms
+        if hp_now_ms() < since + 2 * <int64_t>self.ring_engine.retire_ms + LOSS_GRACE_MS:
             return 0
+        if self.stopped_at_ms:
+            hp_break(&self.src, 1)
+            return BROKEN
         error = self.ring_engine.link_error()
         if error is not None:
             raise error
@@ -315,6 +318,18 @@ cdef class Source:
         hp_break(&self.src, 1)
         if self.wake_fd >= 0:
             hp_wake(self.wake_fd)
+
+    def stop(self) -> None:
+        """Takes no more packets in. Reads still give what was captured, then end as after breakloop().
+
+        From any thread; a second call does nothing. Raises PcapError for files and libpcap's devices.
+        """
+        self.check_active()
+        if self.ring_engine is None:
+            raise PcapError("stop: only a capture of the ring engine can be stopped; breakloop() ends any read")
+        if not self.stopped_at_ms:
+            self.ring_engine.silence()
+            self.stopped_at_ms = hp_now_ms()
 
     def close(self) -> None:
         """Closes the capture; a second call does nothing.

@@ -156,9 +156,15 @@ int hp_sock_bind(int fd, const struct hp_device *dev, struct hp_err *err)
 	return 0;
 }
 
+int hp_sock_reject(int fd)
+{
+	static const struct sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
+
+	return hp_sock_attach(fd, &nothing, 1);
+}
+
 void hp_sock_silence(int fd, const struct hp_device *dev)
 {
-	static const struct sock_filter reject = BPF_STMT(BPF_RET | BPF_K, 0);
 	struct packet_mreq mreq = { .mr_ifindex = dev->ifindex, .mr_type = PACKET_MR_PROMISC };
 	struct sockaddr_ll nothing = {
 		.sll_family = AF_PACKET,
@@ -167,7 +173,7 @@ void hp_sock_silence(int fd, const struct hp_device *dev)
 	};
 
 	/* None of these can be relied on alone: a fanout member cannot be bound anew, a device may be gone. */
-	hp_sock_attach(fd, &reject, 1);
+	hp_sock_reject(fd);
 	setsockopt(fd, SOL_PACKET, PACKET_DROP_MEMBERSHIP, &mreq, sizeof(mreq));
 	(void)!bind(fd, (struct sockaddr *)&nothing, sizeof(nothing));
 }

@@ -42,6 +42,7 @@ int hp_sock_promisc(int fd, const struct hp_device *dev, struct hp_err *err);
 int hp_sock_ignore_outgoing(int fd, int on);	/* 0, or -errno: the reader then checks by itself */
 int hp_sock_hw_timestamps(int fd, const struct hp_device *dev, struct hp_err *err);
 int hp_sock_attach(int fd, const struct sock_filter *insns, unsigned int nr);	/* 0 or -errno */
+int hp_sock_reject(int fd);	/* a filter that lets nothing in; 0 or -errno */
 int hp_sock_bind(int fd, const struct hp_device *dev, struct hp_err *err);
 int hp_sock_fanout(int fd, uint16_t group, uint16_t type, struct hp_err *err);
 int hp_sock_send(int fd, const void *data, uint32_t bytes, struct hp_err *err);

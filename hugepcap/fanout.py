@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Fanout: several Readers that share one device's traffic, each in a thread or process of its own.
+
+Source: PACKET_FANOUT in packet(7).
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import socket
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Any, NamedTuple, Protocol
+
+from . import constants
+from ._reader import Reader, open_live
+from .errors import PcapError
+
+SOL_PACKET = 263
+PACKET_FANOUT = 18
+PACKET_FANOUT_DATA = 22
+
+MODES = {
+    "hash": constants.PACKET_FANOUT_HASH, "lb": constants.PACKET_FANOUT_LB, "cpu": constants.PACKET_FANOUT_CPU,
+    "rollover": constants.PACKET_FANOUT_ROLLOVER, "rnd": constants.PACKET_FANOUT_RND,
+    "qm": constants.PACKET_FANOUT_QM, "ebpf": constants.PACKET_FANOUT_EBPF,
+}
+WORKERS_MAX = 256    # of a group, in the kernel
+
+Work = Callable[[Reader], Any]
+
+
+class FanoutStats(NamedTuple):
+    """(received, dropped, dropped by the device) as Reader.stats() counts them: all workers', and each one's."""
+
+    total: tuple[int, int, int]
+    workers: list[tuple[int, int, int]]
+
+
+class _Group:
+    """What the members of a group have in common; the first member's socket gives it a number of its own."""
+
+    def __init__(self, device: str, mode: str, *, defragment: bool, rollover: bool, program: int | None,
+                 options: dict[str, Any]) -> None:
+        if mode not in MODES:
+            raise ValueError(f"mode {mode!r} is none of {', '.join(MODES)}")
+        if (mode == "ebpf") != (program is not None):
+            raise ValueError("program: the descriptor of a loaded eBPF program for mode 'ebpf', else None")
+        self.device = device
+        self.options = {"snaplen": 65535, "promisc": 1, "to_ms": 100, **options}
+        self.program = program
+        self.kind = MODES[mode]
+        if defragment:
+            self.kind |= constants.PACKET_FANOUT_FLAG_DEFRAG
+        if rollover:
+            self.kind |= constants.PACKET_FANOUT_FLAG_ROLLOVER
+        self.number: int | None = None
+        self.parents_ends: list[Connection] = []    # of pipes to worker processes; see _process_main
+
+    def open(self) -> Reader:
+        """A Reader in the group. Only a bound socket can join one, so it is held back until it has."""
+        options = dict(self.options)
+        first = [options.pop(name) for name in ("snaplen", "promisc", "to_ms")]
+        reader = open_live(self.device, *first, held=True, **options)
+        try:
+            self._join(reader)
+        except BaseException:
+            reader.close()
+            raise
+        return reader
+
+    def _join(self, reader: Reader) -> None:
+        if self.number is not None:
+            reader.set_fanout(self.number, self.kind)
+            return
+        reader.set_fanout(0, self.kind | constants.PACKET_FANOUT_FLAG_UNIQUEID)
+        with socket.socket(fileno=os.dup(reader.getfd())) as sock:
+            self.number = sock.getsockopt(SOL_PACKET, PACKET_FANOUT) & 0xFFFF
+            if self.program is not None:
+                sock.setsockopt(SOL_PACKET, PACKET_FANOUT_DATA, self.program)
+
+
+class _Worker(Protocol):
+    def admit(self) -> None: ...
+    def start(self, work: Work) -> None: ...
+    def stats(self) -> tuple[int, int, int]: ...
+    def stop(self) -> None: ...
+    def join(self) -> Any: ...
+    def close(self) -> None: ...
+
+
+class _ThreadWorker:
+    """A Reader and the thread that works on it. The GIL is free while batches are collected."""
+
+    def __init__(self, group: _Group) -> None:
+        self.reader = group.open()
+        self.thread: threading.Thread | None = None
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def admit(self) -> None:
+        self.reader.admit()
+
+    def start(self, work: Work) -> None:
+        self.thread = threading.Thread(target=self._run, args=(work,), name="hugepcap fanout")
+        self.thread.start()
+
+    def _run(self, work: Work) -> None:
+        try:
+            self.result = work(self.reader)
+        except BaseException as error:  # join() passes it on
+            self.error = error
+
+    def stats(self) -> tuple[int, int, int]:
+        return self.reader.stats()
+
+    def stop(self) -> None:
+        self.reader.stop()
+
+    def join(self) -> Any:
+        if self.thread is not None:
+            self.thread.join()
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+    def close(self) -> None:
+        self.reader.close()
+        if self.thread is not None:
+            self.thread.join()
+
+
+class _ProcessWorker:
+    """A process that opens its own Reader; it is asked over a pipe, and answers over another."""
+
+    def __init__(self, group: _Group) -> None:
+        context = multiprocessing.get_context("fork")
+        self.asks, asked = context.Pipe()
+        self.answers, answering = context.Pipe()
+        self.counts = (0, 0, 0)
+        group.parents_ends += [self.asks, self.answers]
+        self.process = context.Process(target=_process_main, args=(group, asked, answering), daemon=True)
+        self.process.start()
+        asked.close()
+        answering.close()
+        group.number = self._answer()
+
+    def _answer(self) -> Any:
+        try:
+            error, value = self.answers.recv()
+        except EOFError:
+            self.process.join()
+            raise PcapError(f"fanout: worker process {self.process.pid} ended with status "
+                            f"{self.process.exitcode}") from None
+        if error is not None:
+            raise error
+        return value
+
+    def _ask(self, request: str, value: object = None) -> Any:
+        self.asks.send((request, value))
+        return self.asks.recv()
+
+    def admit(self) -> None:
+        self._ask("admit")
+
+    def start(self, work: Work) -> None:
+        self._ask("start", work)
+
+    def stats(self) -> tuple[int, int, int]:
+        if self.process.is_alive():
+            self.counts = self._ask("stats")
+        return self.counts
+
+    def stop(self) -> None:
+        self._ask("stop")
+
+    def join(self) -> Any:
+        result, self.counts = self._answer()
+        return result
+
+    def close(self) -> None:
+        self.asks.close()
+        self.process.join()
+        self.answers.close()
+
+
+def _process_main(group: _Group, asked: Connection, answering: Connection) -> None:
+    """A worker process: opens its Reader, then does what it is asked until the pipe closes.
+
+    The parent's ends came with the fork: as long as a child has them, no other sees its pipe close.
+    """
+    for end in group.parents_ends:
+        end.close()
+    try:
+        reader = group.open()
+    except BaseException as error:
+        answering.send((error, None))
+        return
+    answering.send((None, group.number))
+
+    def work_on(work: Work) -> None:
+        try:
+            answering.send((None, (work(reader), reader.stats())))
+        except BaseException as error:
+            answering.send((error, None))
+
+    def start(work: Work) -> None:
+        threading.Thread(target=work_on, args=(work,), daemon=True).start()
+
+    does = {"admit": lambda _: reader.admit(), "start": start, "stats": lambda _: reader.stats(),
+            "stop": lambda _: reader.stop()}
+    try:
+        while True:
+            request, value = asked.recv()
+            asked.send(does[request](value))
+    except (EOFError, KeyboardInterrupt):
+        reader.close()
+
+
+class Fanout:
+    """A device's traffic, shared by workers; made by open_fanout().
+
+    ``start(work)`` calls ``work(reader)`` once in each worker, ``stop()`` ends the capture: every worker still
+    reads what its ring has, and stop() returns what the calls of ``work`` returned. Use it with ``with``.
+    """
+
+    def __init__(self, group: _Group, workers: int, processes: bool) -> None:
+        self._workers: list[_Worker] = []
+        self._started = False
+        self._counts: FanoutStats | None = None
+        try:
+            for _ in range(workers):
+                self._workers.append(_ProcessWorker(group) if processes else _ThreadWorker(group))
+            for worker in self._workers:
+                worker.admit()
+        except BaseException:
+            self.close()
+            raise
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    def start(self, work: Work) -> None:
+        """Lets each worker call ``work(reader)``, which reads until its loop ends. Once.
+
+        For worker processes ``work`` is a function of a module, and what it returns can be pickled.
+        """
+        if self._started:
+            raise PcapError("start: this Fanout was started already")
+        self._started = True
+        for worker in self._workers:
+            worker.start(work)
+
+    def stats(self) -> FanoutStats:
+        """The counts so far. They stay what they were when stop() has returned."""
+        counts = [worker.stats() for worker in self._workers]
+        return FanoutStats(tuple(map(sum, zip(*counts))), counts)  # type: ignore[arg-type]
+
+    def stop(self) -> list[Any]:
+        """Takes no more packets in, waits until the workers have read what there is; the results of ``work``.
+
+        What a worker raised comes out here, when all have ended.
+        """
+        if not self._started:
+            raise PcapError("stop: this Fanout was not started")
+        for worker in self._workers:
+            worker.stop()
+        results, errors = [], []
+        for worker in self._workers:
+            try:
+                results.append(worker.join())
+            except Exception as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+        return results
+
+    def close(self) -> None:
+        """Ends everything at once; packets not yet read are lost. A second call does nothing."""
+        for worker in self._workers:
+            worker.close()
+        self._workers = []
+
+    def __enter__(self) -> Fanout:
+        return self
+
+    def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None,
+                 traceback: TracebackType | None) -> None:
+        self.close()
+
+
+def open_fanout(device: str, workers: int, mode: str = "hash", *, processes: bool = False, defragment: bool | None = None,
+                rollover: bool = False, program: int | None = None, **options: Any) -> Fanout:
+    """A Fanout of so many workers on a device.
+
+    ``mode``: "hash" (a flow stays with its worker), "lb" (in turns), "cpu" (by the CPU the packet came on), "qm"
+    (by the NIC's queue), "rnd", "rollover" (the first that has room), "ebpf" (as the program of the descriptor
+    ``program`` says). ``defragment`` puts IP fragments together first, so that they share their flow's hash; on
+    for "hash" unless given. ``rollover``: a full ring's packets go to another worker. ``processes``: worker
+    processes in place of threads. ``options`` are open_live()'s; ``snaplen`` (65535), ``promisc`` (1) and
+    ``to_ms`` (100) among them. Raises PcapError, ValueError. Source: packet(7).
+    """
+    if not 0 < workers <= WORKERS_MAX:
+        raise ValueError(f"{workers} workers: a group has 1 to {WORKERS_MAX}")
+    whole_flows = mode == "hash" if defragment is None else defragment
+    group = _Group(device, mode, defragment=whole_flows, rollover=rollover, program=program, options=options)
+    return Fanout(group, workers, processes)

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Several workers on one device: nothing twice, nothing lost, flows kept whole, and an end that loses nothing."""
+
+import os
+import threading
+
+import pytest
+
+import hugepcap
+from helpers import send, wait_until
+from helpers.packets import ethernet, ipv4, udp
+from hugepcap._generate import sequence_of
+from test_links import put
+
+KINDS = pytest.mark.parametrize("processes", [False, True])
+
+
+def collect(reader):
+    """The sequence numbers a worker saw, and its process."""
+    return [sequence_of(packet) for batch in reader.batches() for packet in batch], os.getpid()
+
+
+@KINDS
+@pytest.mark.parametrize("mode", ["hash", "lb", "cpu", "rnd", "qm", "rollover"])
+def test_every_packet_goes_to_one_worker(link, mode, processes):
+    sent = 5000
+    with hugepcap.open_fanout(link.far, 3, mode, processes=processes) as fanout:
+        fanout.start(collect)
+        send(link.near, sent, flows=64)
+        wait_until(lambda: fanout.stats().total[0] == sent, "all packets")
+        results = fanout.stop()
+        stats = fanout.stats()
+    seen = [numbers for numbers, _ in results]
+    assert sorted(sum(seen, [])) == list(range(sent))
+    assert all(numbers == sorted(numbers) for numbers in seen)
+    assert [counts[:2] for counts in stats.workers] == [(len(numbers), 0) for numbers in seen]
+    assert stats.total == (sent, 0, 0)
+    assert len({pid for _, pid in results}) == (3 if processes else 1)
+    if mode in ("lb", "hash", "rnd"):
+        assert min(map(len, seen)) > sent // 10, "the traffic was not shared"
+
+
+@KINDS
+def test_stop_loses_nothing_that_was_captured(link, processes):
+    """Packets that the kernel still holds in a block that is not full come out, too."""
+    with hugepcap.open_fanout(link.far, 2, "lb", processes=processes, to_ms=1000) as fanout:
+        fanout.start(collect)
+        send(link.near, 7)
+        results = fanout.stop()
+        assert sorted(results[0][0] + results[1][0]) == list(range(7)) and fanout.stats().total == (7, 0, 0)
+        send(link.near, 5)
+        assert fanout.stats().total == (7, 0, 0)
+
+
+def flow_of(packet):
+    return bytes(packet[26:34]) if bytes(packet[20:22]) != b"\0\0" else bytes(packet[26:38])
+
+
+def test_flows_and_their_fragments_stay_together(link):
+    with hugepcap.open_fanout(link.far, 4, "hash") as fanout:
+        fanout.start(lambda reader: [bytes(packet) for batch in reader.batches() for packet in batch])
+        packets = [ethernet(ipv4(udp(1000 + flow, 53), 17, src=f"10.1.0.{flow + 1}"))
+                   for flow in range(40)]
+        put(link.near, *packets * 5)
+        wait_until(lambda: fanout.stats().total[0] == 200, "all packets")
+        seen = fanout.stop()
+    assert sum(map(len, seen)) == 200 and sum(map(bool, seen)) > 1
+    homes = {}
+    for worker, datas in enumerate(seen):
+        for data in datas:
+            assert homes.setdefault(data, worker) == worker
+
+
+def fragments(source, payload):
+    """One UDP packet in two fragments, as put() sends them."""
+    whole = udp(5000, 53, payload)
+    first, rest = whole[:800], whole[800:]
+    return [ethernet(ipv4(first, 17, src=source, fragment=0x2000)),
+            ethernet(ipv4(rest, 17, src=source, fragment=len(first) // 8))]
+
+
+def test_fragments_are_put_together(link):
+    """PACKET_FANOUT_FLAG_DEFRAG: the members see whole packets. The headers need their checksums for that."""
+    with hugepcap.open_fanout(link.far, 2, "hash") as fanout:
+        fanout.start(lambda reader: [bytes(packet) for batch in reader.batches() for packet in batch])
+        put(link.near, *[checked(each) for each in fragments("10.1.0.9", bytes(1200))])
+        wait_until(lambda: fanout.stats().total[0] == 1, "the packet")
+        datas, = [datas for datas in fanout.stop() if datas]
+    assert len(datas) == 1 and len(datas[0]) == 14 + 20 + 8 + 1200
+
+
+def checked(packet):
+    """The packet with the checksum of its IPv4 header."""
+    head = bytearray(packet[14:34])
+    total = sum(int.from_bytes(head[i:i + 2], "big") for i in range(0, 20, 2))
+    total = (total & 0xFFFF) + (total >> 16)
+    head[10:12] = (0xFFFF - total - (total >> 16) & 0xFFFF).to_bytes(2, "big")
+    return packet[:14] + bytes(head) + packet[34:]
+
+
+def fail(reader):
+    raise RuntimeError("a worker's own")
+
+
+@KINDS
+def test_what_a_worker_raises_comes_out(link, processes):
+    with hugepcap.open_fanout(link.far, 2, processes=processes) as fanout:
+        fanout.start(fail)
+        with pytest.raises(RuntimeError, match="a worker's own"):
+            fanout.stop()
+
+
+@KINDS
+def test_nothing_stays_behind(link, processes):
+    before = len(os.listdir("/proc/self/fd")), threading.active_count()
+    for _ in range(3):
+        with hugepcap.open_fanout(link.far, 2, processes=processes) as fanout:
+            fanout.start(collect)
+    assert (len(os.listdir("/proc/self/fd")), threading.active_count()) == before
+    with open("/proc/thread-self/net/packet") as lines:
+        assert len(list(lines)) == 1
+
+
+@pytest.mark.parametrize("device, workers, options, error, match", [
+    ("far", 0, {}, ValueError, "1 to 256"), ("far", 257, {}, ValueError, "1 to 256"),
+    ("far", 2, {"mode": "fair"}, ValueError, "hash, lb"), ("far", 2, {"mode": "ebpf"}, ValueError, "descriptor"),
+    ("far", 2, {"program": 3}, ValueError, "descriptor"), ("no such", 2, {}, hugepcap.PcapError, "no such"),
+    ("far", 2, {"policy": "none"}, ValueError, "policy"), ("far", 2, {"processes": True, "policy": "x"}, ValueError, "x"),
+])
+def test_bad_requests(link, device, workers, options, error, match):
+    with pytest.raises(error, match=match):
+        hugepcap.open_fanout(device, workers, **options)
+
+
+def test_start_and_stop_are_once(link):
+    with hugepcap.open_fanout(link.far, 1) as fanout:
+        with pytest.raises(hugepcap.PcapError, match="not started"):
+            fanout.stop()
+        fanout.start(collect)
+        with pytest.raises(hugepcap.PcapError, match="already"):
+            fanout.start(collect)
+        assert len(fanout) == 1 and fanout.stop()[0][0] == []
+
+
+# ---- stop() and admit() of one Reader ----
+
+def test_stop_reads_out_and_ends(link, method):
+    from reading import ENDLESS, METHODS
+    with hugepcap.open_live(link.far, 65535, 1, 20) as reader:
+        send(link.near, 50)
+        reader.stop()
+        reader.stop()
+        send(link.near, 50, first_seq=50)
+        seen = []
+        while len(seen) < 50:
+            METHODS[method](reader, seen.append)
+        METHODS[method](reader, seen.append)
+        assert [sequence_of(data) for data in seen] == list(range(50))
+        assert method in ENDLESS or reader.next() == (None, b"")
+
+
+def test_held_back_until_admitted(link):
+    with hugepcap.open_live(link.far, 65535, 1, 20, held=True, filter="udp") as reader:
+        send(link.near, 10)
+        reader.setfilter("greater 100")
+        send(link.near, 10, sizes=(200, 200))
+        reader.admit()
+        send(link.near, 10, first_seq=20)
+        send(link.near, 10, first_seq=30, sizes=(200, 200))
+        wait_until(lambda: reader.stats()[0] == 10, "what was admitted")
+        assert [sequence_of(reader.next()[1]) for _ in range(10)] == list(range(30, 40))
+
+
+def test_stop_needs_a_ring(tmp_path):
+    path = tmp_path / "empty.pcap"
+    path.write_bytes(bytes.fromhex("d4c3b2a1020004000000000000000000ffff000001000000"))
+    with hugepcap.open_offline(path) as reader, pytest.raises(hugepcap.PcapError, match="ring engine"):
+        reader.stop()
