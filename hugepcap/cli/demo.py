@@ -11,25 +11,28 @@ import time
 from pathlib import Path
 
 import click
-import dpkt
+
+from ..constants import DLT_EN10MB
+from . import common, show
 
 SENDER, RECEIVER = "demo0", "demo1"
 RING_BYTES = 256 << 20
 SHOWN = 5
 INSIDE = "HUGEPCAP_DEMO_INSIDE"
+EXAMPLE = """
+hugepcap demo
+hugepcap demo -c 1000000 -w /tmp/demo.pcap
+"""
 QUIET_S = 1.0
 
 
-@click.command()
+@common.command(example=EXAMPLE, codes="0 every packet was captured, 1 an error or a loss, 2 wrong usage")
 @click.option("-c", "--count", default=200_000, show_default=True, type=click.IntRange(1, 100_000_000),
               help="Packets to send.")
 @click.option("-w", "--write", type=click.Path(dir_okay=False, path_type=Path),
               help="The pcap file; by default one in the temporary directory.")
 def demo(count, write):
-    """Captures COUNT generated packets in a network namespace of its own and says how that went.
-
-    Example: hugepcap demo -c 1000000 -w /tmp/demo.pcap
-    """
+    """Captures COUNT generated packets in a network namespace of its own and says how that went."""
     if os.environ.get(INSIDE) is None:
         sys.exit(subprocess.call(namespace_command() + sys.argv[1:], env={**os.environ, INSIDE: "1"}))
     make_link()
@@ -111,15 +114,5 @@ def report(path, sent, captured, dropped, seconds, first):
     click.echo(f"captured  {captured:>9,} packets in {seconds:.2f} s: {captured / seconds:,.0f} packets/s")
     click.echo(f"lost      {sent.packets - captured:>9,} packets ({dropped} dropped by the ring)")
     for header, data in first:
-        click.echo("  " + describe(header, data))
+        click.echo("  " + show.line(header, data, DLT_EN10MB))
     click.echo(f"pcap file {path}")
-
-
-def describe(header, data):
-    """One line of a packet, decoded by dpkt."""
-    seconds, microseconds = header.getts()
-    ip = dpkt.ethernet.Ethernet(data).data
-    udp = ip.data
-    clock = time.strftime("%H:%M:%S", time.localtime(seconds))
-    return (f"{clock}.{microseconds:06d} IP {dpkt.utils.inet_to_str(ip.src)}.{udp.sport} > "
-            f"{dpkt.utils.inet_to_str(ip.dst)}.{udp.dport}: UDP, length {len(udp.data)}")

@@ -9,14 +9,21 @@ from pathlib import Path
 
 import click
 
+from . import common
+
 LIBRARY_NAMES = [Path(__file__).parents[1] / "preload.so", Path(__file__).parents[2] / "preload" / "preload.so"]
 POLICIES = ["auto", "hugetlb", "thp", "gfpnoretry", "vzalloc", "gfpretry", "stock"]
 AS_ROOT = "run this command as root (sudo hugepcap preload ...)"
 ELF_CLASS, PT_INTERP = 2 if sys.maxsize > 2**32 else 1, 3
 SHEBANG_DEPTH = 4
+EXAMPLE = """
+sudo hugepcap preload --ring 256M -v -- tcpdump -i eth0
+sudo hugepcap preload --policy thp --strict -- suricata -i eth0
+"""
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@common.command(example=EXAMPLE, codes="COMMAND's own; 1 it could not be run, 2 wrong usage",
+                context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("--policy", type=click.Choice(POLICIES), help="Where the ring's memory comes from; default: auto, "
               "which is hugetlb, then thp, then stock.")
 @click.option("--ring", metavar="SIZE", help="At least this deep a ring, such as 256M; default: as the program asks.")
@@ -29,8 +36,6 @@ def preload(policy, ring, hugetlbfs, strict, verbose, path, command):
     """Runs COMMAND with its packet rings deepened, or on huge pages where the kernel has CONFIG_PACKET_HUGE.
 
     Its exit status and signals are its own: this process becomes COMMAND.
-
-    Example: hugepcap preload --ring 256M -v -- tcpdump -i eth0
     """
     library = find_library()
     if path:

@@ -12,23 +12,21 @@ import pytest
 from command import argv, refused, run
 from hugepcap.cli import COMMANDS
 
-OURS = [name for name in COMMANDS if name not in ("demo", "preload")]
 
-
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_help(name):
     text = run(name, "--help").stdout
-    assert "Exit status: 0" in text
+    assert "Exit status: " in text
     examples = re.findall(r"^    (.+)$", text[text.index("Examples:"):], flags=re.M)
     assert any(f"hugepcap {name}" in example for example in examples)
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_the_options_of_the_examples_are_there(name):
     text = run(name, "--help").stdout
     options, examples = text[:text.index("Examples:")], text[text.index("Examples:"):]
     for line in re.findall(rf"hugepcap {name}([^|#]*)", examples):
-        for option in re.findall(r"(?<=\s)--?[a-z][a-z-]*", line):
+        for option in re.findall(r"(?<=\s)--?[a-z][a-z-]*", line.split(" -- ")[0]):
             assert re.search(rf"(?<![\w-]){option}(?![\w-])", options), (option, line)
 
 
