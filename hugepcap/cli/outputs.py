@@ -49,9 +49,7 @@ class File:
         self.file = savefile.create(path, reader, form)
 
     def move(self, reader, most):
-        batch = take(reader, most)
-        self.file.write(batch)
-        return len(batch), wire_bytes(batch)
+        return self.file.pump(reader, most)
 
     def close(self):
         self.file.close()
@@ -83,23 +81,20 @@ class Row:
         self.begun = time.monotonic()
 
     def move(self, reader, most):
+        if self.limit_s:
+            if time.monotonic() - self.begun >= self.limit_s:
+                self.rotate()
+            return self.file.pump(reader, most)
         batch = take(reader, most)
         count, wire = len(batch), wire_bytes(batch)
-        if self.limit_s and time.monotonic() - self.begun >= self.limit_s:
-            self.rotate()
-        while len(batch):
-            fits = self.room_for(batch)
+        while batch:
+            # a packet larger than a file gets one of its own
+            fits = self.file.fitting(batch, self.limit_bytes) or int(self.file.is_empty())
             self.file.write(batch[:fits])
             batch = batch[fits:]
-            if len(batch):
+            if batch:
                 self.rotate()
         return count, wire
-
-    def room_for(self, batch):
-        """How many packets go into the file that is being written; a packet larger than a file gets its own."""
-        if not self.limit_bytes:
-            return len(batch)
-        return self.file.fitting(batch, self.limit_bytes) or int(self.file.is_empty())
 
     def rotate(self):
         if not self.file.is_empty():

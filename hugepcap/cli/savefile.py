@@ -6,6 +6,7 @@ import os
 import struct
 import sys
 
+from .._ring import MAXIMUM_SNAPLEN
 from ..errors import PcapError
 from . import common
 
@@ -60,6 +61,12 @@ class Savefile:
             self.give_up(error)
         self.whole = self.size
 
+    def pump(self, reader, most):
+        """Takes at most `most` packets into the file; (how many, their bytes on the wire)."""
+        batch = take(reader, most)
+        self.write(batch)
+        return len(batch), wire_bytes(batch)
+
     def give_up(self, error):
         if error.errno == errno.EPIPE:
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from None
@@ -93,7 +100,10 @@ class Savefile:
 
 
 class Pcap(Savefile):
-    """Written by libpcap, through Reader.dump_open()."""
+    """Written by libpcap, through Reader.dump_open().
+
+    A regular file that takes whole packets gets them straight from the ring, and its growth says how many bytes.
+    """
 
     head_bytes = 24
     length_at, length_beside = 8, 16    # where a record has its length, and what that leaves out
@@ -101,10 +111,31 @@ class Pcap(Savefile):
     def __init__(self, path, reader):
         super().__init__(path)
         self.dumper = reader.dump_open(self.path, nanoseconds=True)
-        self.put, self.flush, self.close = self.dumper.dump, self.dumper.flush, self.dumper.close
+        self.put, self.flush = self.dumper.dump, self.dumper.flush
+        straight = os.path.isfile(self.path) and reader.snapshot >= MAXIMUM_SNAPLEN
+        self.watched = open(self.path, "rb") if straight else None
 
     def record_bytes(self, header):
         return 16 + header.getcaplen()
+
+    def pump(self, reader, most):
+        if self.watched is None:
+            return super().pump(reader, most)
+        try:
+            count = reader.dispatch(most, self.put)
+            self.flush()
+        except PcapError as error:
+            if error.operation in ("write", "flush"):
+                self.give_up(error)
+            raise
+        before, self.size = self.size, os.fstat(self.watched.fileno()).st_size
+        self.whole = self.size
+        return count, self.size - before - 16 * count
+
+    def close(self):
+        if self.watched is not None:
+            self.watched.close()
+        self.dumper.close()
 
 
 class Pcapng(Savefile):
