@@ -14,11 +14,13 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
 from ._column cimport column
+from ._decode cimport Flows, decode_rows, filter_rows
 from ._hp cimport hp_columns_bytes, hp_columns_lay, hp_ring_unpin
 from ._pcap cimport BPFProgram
 from ._ring cimport Ring
 from ._source cimport fork_generation
 
+from .errors import PcapError
 
 cdef extern from "stdlib.h" nogil:
     int posix_memalign(void **, size_t, size_t)
@@ -295,6 +297,24 @@ cdef class Batch:
         made.store = self.store
         made.datalink = self.datalink
         return made
+
+    def flows(self) -> Flows:
+        """The packets' addresses, ports, flags and payloads as columns, decoded in C. See Flows."""
+        self.check()
+        return decode_rows(self.columns.base, self.columns.offset, self.columns.caplen, self.columns.nr,
+                           self.datalink)
+
+    def mask(self, BPFProgram program not None, /):
+        """1 for each packet that a filter accepts, else 0: a memoryview of uint8 ("B").
+
+        Raises PcapError when the program was compiled for another link type.
+        """
+        self.check()
+        if program.linktype != self.datalink:
+            raise PcapError(f"mask: the program was compiled for link type {program.linktype}, "
+                            f"packets here are of type {self.datalink}")
+        return filter_rows(program, self.columns.base, self.columns.offset, self.columns.caplen, self.columns.len,
+                           self.columns.direction, self.columns.nr)
 
     def __arrow_c_array__(self, requested_schema=None):
         """Capsules of schema and array, for pyarrow, Polars and DuckDB; ``data`` points into the ring.
