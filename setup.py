@@ -28,7 +28,7 @@ EXTENSIONS = {
     "_control": ["hp_source"],
     "_filtered": ["hp_class", "hp_source"],
     "_batch": ["hp_columns", "hp_source"],
-    "_decode": ["hp_decode"],
+    "_decode": ["hp_decode", "hp_prefix"],
     "_arrow": ["hp_arrow"],
     "_blocks": ["hp_columns", "hp_source", "hp_wait"],
     "_reader": ["hp_batch", "hp_source"],

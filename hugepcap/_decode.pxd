@@ -26,6 +26,17 @@ cdef extern from "hp_decode.h" nogil:
     void hp_decode(const uint8_t *, const uint64_t *, const uint32_t *, uint32_t, hp_link_header, hp_decoded *)
 
 
+cdef extern from "hp_prefix.h" nogil:
+    struct hp_prefixes:
+        pass
+
+    int hp_prefixes_new(hp_prefixes **, const uint8_t *, size_t, uint32_t, size_t *)
+    void hp_prefixes_free(hp_prefixes *)
+    size_t hp_prefixes_nr(const hp_prefixes *)
+    size_t hp_prefixes_bytes(const hp_prefixes *)
+    void hp_prefixes_mask(const hp_prefixes *, const hp_prefixes *, const uint8_t *, size_t, uint8_t *)
+
+
 cdef class Block:
     """Memory of columns."""
     cdef void *at
@@ -35,6 +46,11 @@ cdef class Flows:
     cdef hp_decoded out
     cdef uint32_t nr
     cdef Block memory
+
+
+cdef class AddressSet:
+    cdef hp_prefixes *set4
+    cdef hp_prefixes *set6
 
 
 cdef Flows decode_rows(const uint8_t *base, const uint64_t *offset, const uint32_t *caplen, uint32_t nr,

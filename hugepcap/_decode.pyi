@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import final
 
-from typing_extensions import Buffer
+from typing_extensions import Buffer, Self
 
 @final
 class Block:
@@ -33,3 +35,18 @@ class Flows:
     def fragment(self) -> memoryview: ...
 
 def decode(packets: Buffer, offsets: Buffer, caplens: Buffer, linktype: int = 1, /) -> Flows: ...
+
+@final
+class AddressSet:
+    def __new__(
+        cls,
+        prefixes: Iterable[str | IPv4Network | IPv6Network | IPv4Address | IPv6Address | tuple[bytes, int]] = (),
+        /,
+    ) -> Self: ...
+    @classmethod
+    def from_packed(cls, ipv4: Buffer = b"", ipv6: Buffer = b"") -> Self: ...
+    def __len__(self) -> int: ...
+    def __contains__(self, address: str | bytes | IPv4Address | IPv6Address, /) -> bool: ...
+    @property
+    def nbytes(self) -> int: ...
+    def mask(self, addresses: Buffer, /) -> memoryview: ...

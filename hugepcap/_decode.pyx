@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What is in packets, as columns: who speaks to whom, and which rows a filter lets through."""
 
+import errno
+from ipaddress import ip_network
+
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -171,3 +174,124 @@ def decode(packets, offsets, caplens, linktype=1, /) -> Flows:
         return decode_rows(<const uint8_t *>view.buf, first_at, first_size, <uint32_t>at.shape[0], linktype)
     finally:
         PyBuffer_Release(&view)
+
+
+# ---- sets of addresses ----
+
+cdef hp_prefixes *new_prefixes(packed, uint32_t address_bytes) except NULL:
+    cdef hp_prefixes *made = NULL
+    cdef size_t bad = 0
+    cdef int rc
+    cdef Py_buffer view
+    cdef uint32_t record = address_bytes + 1
+    PyObject_GetBuffer(packed, &view, PyBUF_SIMPLE)
+    try:
+        if view.len % record:
+            raise ValueError(f"AddressSet: {view.len} bytes are no whole number of records of {record}: an address "
+                             f"of {address_bytes} bytes and its prefix's length")
+        with nogil:
+            rc = hp_prefixes_new(&made, <const uint8_t *>view.buf, view.len // record, address_bytes, &bad)
+        if rc == -errno.EINVAL:
+            length = (<const uint8_t *>view.buf)[bad * record + address_bytes]
+            raise ValueError(f"AddressSet: record {bad} has a prefix of {length} bits, of {address_bytes * 8}")
+        if rc != 0:
+            raise MemoryError(f"no memory for a set of {view.len // record} prefixes")
+        return made
+    finally:
+        PyBuffer_Release(&view)
+
+
+cdef bytes packed_prefix(prefix):
+    """A record of address and length, of whatever form a prefix has."""
+    if isinstance(prefix, tuple):
+        address, length = prefix
+        if len(address) not in (4, 16) or not 0 <= length <= 8 * len(address):
+            raise ValueError(f"AddressSet: {prefix!r} is no packed address of 4 or 16 bytes and a prefix's length")
+        return bytes(address) + bytes((length,))
+    network = ip_network(prefix, strict=False)
+    return network.network_address.packed + bytes((network.prefixlen,))
+
+
+@cython.final
+cdef class AddressSet:
+    """IPv4 and IPv6 prefixes, millions of them: ``AddressSet(["10.0.0.0/8", "2001:db8::/32"])``.
+
+    A prefix is a str, an ipaddress network or address, or a tuple (packed address, length in bits); bits beyond
+    the length do not count. from_packed() is for millions. A set does not change, and any thread may ask it.
+    Raises ValueError for what is no prefix.
+    """
+
+    def __cinit__(self, prefixes=(), /):
+        # Not in __init__, which may be called again while another thread reads the set.
+        records = [packed_prefix(prefix) for prefix in prefixes]
+        fill_set(self, b"".join([r for r in records if len(r) == 5]), b"".join([r for r in records if len(r) == 17]))
+
+    def __dealloc__(self):
+        hp_prefixes_free(self.set4)
+        hp_prefixes_free(self.set6)
+
+    @classmethod
+    def from_packed(cls, ipv4=b"", ipv6=b"") -> AddressSet:
+        """A set from buffers of records: an address (4 or 16 bytes, network order), and a byte, its length."""
+        made = AddressSet.__new__(AddressSet)
+        fill_set(made, ipv4, ipv6)
+        return made
+
+    def __len__(self):
+        """How many different prefixes were given."""
+        return hp_prefixes_nr(self.set4) + hp_prefixes_nr(self.set6)
+
+    def __repr__(self):
+        return f"<hugepcap.AddressSet of {len(self)} prefixes>"
+
+    @property
+    def nbytes(self) -> int:
+        """The memory the set takes, in bytes."""
+        return hp_prefixes_bytes(self.set4) + hp_prefixes_bytes(self.set6)
+
+    def __contains__(self, address):
+        """Whether an address (a str, ipaddress's, or packed) is in a prefix; an IPv4-mapped one counts as IPv4."""
+        cdef uint8_t found
+        packed = address if isinstance(address, bytes) else ip_network(address).network_address.packed
+        if len(packed) == 4:
+            packed = bytes(10) + b"\xff\xff" + packed
+        if len(packed) != 16:
+            raise ValueError(f"AddressSet: an address has 4 or 16 bytes, not {len(packed)}")
+        hp_prefixes_mask(self.set4, self.set6, <const uint8_t *><const char *>packed, 1, &found)
+        return found != 0
+
+    def mask(self, addresses, /) -> memoryview:
+        """A column of uint8, 1 where an address is in the set; runs without the GIL.
+
+        ``addresses`` are rows of 16 bytes in any contiguous buffer, such as ``flows.src``, IPv4 as
+        ::ffff:a.b.c.d. Rows without IP hold ``::``, which only a set with that address has.
+        """
+        cdef Py_buffer view
+        cdef Block block
+        cdef size_t nr
+        PyObject_GetBuffer(addresses, &view, PyBUF_SIMPLE)
+        try:
+            if view.len % 16:
+                raise ValueError(f"mask: {view.len} bytes are no whole number of addresses of 16 bytes")
+            nr = view.len // 16
+            block = new_block(nr)
+            with nogil:
+                hp_prefixes_mask(self.set4, self.set6, <const uint8_t *>view.buf, nr, <uint8_t *>block.at)
+        finally:
+            PyBuffer_Release(&view)
+        return column(block.at, nr, 1, b"B", block)
+
+
+cdef int fill_set(AddressSet made, ipv4, ipv6) except -1:
+    cdef hp_prefixes *set4 = new_prefixes(ipv4, 4)
+    cdef hp_prefixes *set6 = NULL
+    try:
+        set6 = new_prefixes(ipv6, 16)
+    except BaseException:
+        hp_prefixes_free(set4)
+        raise
+    hp_prefixes_free(made.set4)
+    hp_prefixes_free(made.set6)
+    made.set4 = set4
+    made.set6 = set6
+    return 0
