@@ -23,7 +23,7 @@ DEB_kernel := qemu-system-x86 flex bison bc libelf-dev libssl-dev xz-utils patch
               netsniff-ng $(foreach v,6.12 6.1,$(shell tr ' ' '=' < kernel/series/$(v)/base))
 
 PY_PACKAGES := 'setuptools>=77' 'cython>=3.0.11' 'click>=8.1' 'dpkt>=1.9.8' 'rich>=13' 'pytest>=7' 'pytest-benchmark>=4' \
-               'hypothesis>=6' 'mypy>=1.8' 'pcapy-ng==2.1.0' scapy cypcap virtme-ng
+               'hypothesis>=6' 'mypy>=1.8' 'pcapy-ng==2.1.0' scapy cypcap virtme-ng numpy pyarrow polars duckdb
 
 SOURCES := setup.py pyproject.toml $(wildcard hugepcap/*.pyx hugepcap/*.pxd hugepcap/_csrc/*.[ch] preload/*.[ch] preload/*.map)
 PYTEST  := $(BIN)/python -m pytest

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Batches as Arrow arrays and streams, as pyarrow, Polars and DuckDB take them."""
+
+import gc
+import os
+import runpy
+from pathlib import Path
+
+import duckdb
+import polars
+import pyarrow as pa
+import pytest
+
+import hugepcap
+from helpers import run_child, send, sending
+from hugepcap._generate import sequence_of
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+NAMES = ["ts", "caplen", "len", "vlan_tci", "vlan_tpid", "rxhash", "status", "direction", "data"]
+
+
+def one_batch(reader, count):
+    """The next packets as one Batch."""
+    return next(reader.batches(max_packets=count))
+
+
+def settled(reader, device, count, **settings):
+    """Sends packets and waits until they can be read."""
+    send(device, count, **settings)
+    reader.stop()
+    return reader
+
+
+def numbers(column):
+    return [sequence_of(value.as_py()) for value in column]
+
+
+def test_an_array_is_the_batch(reader, link):
+    batch = one_batch(settled(reader, link.near, 500, sizes=(60, 300)), 500)
+    array = pa.record_batch(batch)
+    array.validate(full=True)
+    assert array.schema.names == NAMES and array.num_rows == 500
+    assert array.schema.field("ts").type == pa.timestamp("ns", "UTC")
+    assert array.column("ts").cast(pa.int64()).to_pylist() == list(batch.ts_ns)
+    for name in NAMES[1:-1]:
+        assert array.column(name).to_pylist() == list(getattr(batch, name)), name
+    assert array.column("data").type == pa.binary_view()
+    assert array.column("data").to_pylist() == [bytes(packet) for packet in batch]
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary_view()])
+def test_the_kind_that_was_asked_for(reader, link, kind):
+    batch = one_batch(settled(reader, link.near, 50), 50)
+    wanted = pa.schema([field if field.name != "data" else pa.field("data", kind, False)
+                        for field in pa.record_batch(batch).schema])
+    array = pa.record_batch(batch, schema=wanted)
+    array.validate(full=True)
+    assert array.schema.field("data").type == kind and numbers(array.column("data")) == list(range(50))
+
+
+def test_short_packets_stand_in_their_views(reader, link):
+    """Up to 12 bytes; the rest point into the ring."""
+    with hugepcap.open_live(link.far, 12, 1, 20) as short, hugepcap.open_live(link.far, 13, 1, 20) as longer:
+        send(link.near, 5)
+        for opened in (short, longer):
+            opened.stop()
+            batch = one_batch(opened, 5)
+            array = pa.record_batch(batch)
+            array.validate(full=True)
+            assert array.column("data").to_pylist() == [bytes(packet) for packet in batch]
+
+
+def test_arrays_keep_the_ring(link):
+    reader = hugepcap.open_live(link.far, 65535, 1, 20)
+    batch = one_batch(settled(reader, link.near, 20), 20)
+    ring, array = reader.ring, pa.record_batch(batch)
+    data = array.column("data")
+    batch.release()
+    reader.close()
+    del array, reader, batch
+    gc.collect()
+    assert ring.held_blocks == 1 and numbers(data) == list(range(20))
+    del data
+    assert ring.held_blocks == 0
+
+
+def test_slices_and_empty_batches(reader, link):
+    batch = one_batch(settled(reader, link.near, 20), 20)
+    part = pa.record_batch(batch[5:9])
+    part.validate(full=True)
+    assert numbers(part.column("data")) == [5, 6, 7, 8]
+    nothing = pa.record_batch(batch[3:3])
+    nothing.validate(full=True)
+    assert nothing.num_rows == 0
+
+
+def test_a_stream(reader, link):
+    with sending(link.near, 3000):
+        table = pa.table(reader.batches(max_packets=200, limit=3000))
+    assert numbers(table.column("data")) == list(range(3000))
+
+
+def test_a_reader_is_a_stream(reader, link):
+    assert numbers(pa.table(settled(reader, link.near, 100)).column("data")) == list(range(100))
+
+
+def test_what_ends_a_stream_badly_comes_out(link):
+    reader = hugepcap.open_live(link.far, 65535, 1, 20)
+    stream = pa.RecordBatchReader.from_stream(reader.batches(timeout=0.01))
+    assert stream.read_next_batch().num_rows == 0
+    other = hugepcap.open_live(link.far, 65535, 1, 20)
+    other.batches()
+    reader.close()
+    with pytest.raises(StopIteration):
+        stream.read_next_batch()
+    broken = pa.RecordBatchReader.from_stream(Broken())
+    with pytest.raises(OSError, match="ZeroDivisionError"):
+        broken.read_next_batch()
+    other.close()
+
+
+class Broken:
+    """An iterator that fails, as a stream."""
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        from hugepcap._arrow import stream_capsule
+        return stream_capsule(1 // 0 for _ in range(1))
+
+
+def test_polars(reader, link):
+    frame = polars.DataFrame(settled(reader, link.near, 100).batches())
+    assert [sequence_of(data) for data in frame["data"]] == list(range(100))
+    assert frame.select(polars.col("caplen").sum()).item() == 6000
+
+
+def test_duckdb(reader, link):
+    packets = pa.RecordBatchReader.from_stream(settled(reader, link.near, 100).batches())  # noqa: F841: in the SQL
+    rows = duckdb.sql("select caplen, octet_length(data), data from packets").fetchall()
+    assert [sequence_of(data) for _, _, data in rows] == list(range(100))
+    assert {(caplen, size) for caplen, size, _ in rows} == {(60, 60)}
+
+
+def test_top_talkers(link, capsys, monkeypatch):
+    """The example of the documentation, over a running capture."""
+    example = runpy.run_path(str(EXAMPLES / "top_talkers.py"))
+    from helpers import Background, wait_until
+    running = Background(example["main"], link.far, 1000)
+    wait_until(lambda: "0003" in Path("/proc/thread-self/net/packet").read_text(), "the capture")
+    send(link.near, 1000, flows=4)
+    running.result()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines and sum(int(line.split()[1].replace(",", "")) for line in lines) == 1000
+
+
+def test_exports_leave_nothing(reader, link):
+    batch = one_batch(settled(reader, link.near, 500, sizes=(1400, 1400)), 500)
+
+    def export(rounds):
+        for _ in range(rounds):
+            pa.record_batch(batch)
+            pa.record_batch(batch, schema=wanted)
+            batch.__arrow_c_array__()
+        gc.collect()
+        with open("/proc/self/statm") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    wanted = pa.schema([field if field.name != "data" else pa.field("data", pa.binary(), False)
+                        for field in pa.record_batch(batch).schema])
+    before = export(50)
+    assert export(200) - before < 20 << 20, "each round leaves something: 200 copies are 140 MB"
+    batch.release()
+    assert reader.ring.held_blocks == 0
+
+
+def test_an_interpreter_that_ends_with_arrays(link):
+    ended = run_child("""
+import pyarrow
+import hugepcap
+from helpers import send
+reader = hugepcap.open_live("far", 65535, 1, 1000)
+send("near", 5)
+kept = pyarrow.record_batch(reader.next_block())
+stream = pyarrow.RecordBatchReader.from_stream(reader)
+""")
+    assert ended.returncode == 0, ended.stderr
