@@ -7,6 +7,7 @@ import time
 from .rings import RING_FACTS
 
 CHUNK = 4096
+QUIET_S = 1.0
 
 
 class Budget:
@@ -61,6 +62,7 @@ class Lane(threading.Thread):
             self.error = error
 
     def move_all(self):
+        busy = time.monotonic()
         while self.last is None or self.packets < self.last:
             share = self.budget.reserve(CHUNK)
             if share == 0:
@@ -72,10 +74,15 @@ class Lane(threading.Thread):
                 self.wire_bytes += wire
             finally:
                 self.budget.settle(share, moved)
-            if self.last is not None and not moved:
+            if moved or self.last is None:
+                busy = time.monotonic()
+            elif time.monotonic() - busy > QUIET_S:
                 return
 
     def stop(self):
+        """Lets nothing more in. A filter that the kernel cannot run leaves less to take than was received."""
+        if self.reader.ring is not None:
+            self.reader.stop()
         received, dropped, _ = self.reader.stats()
         self.last = received - dropped
 

@@ -2,6 +2,7 @@
 """The readers of one capture: one, or several that share a device's traffic."""
 
 import os
+import socket
 
 from .. import constants
 from .._reader import open_live
@@ -13,18 +14,24 @@ FANOUT_MODES = {
     "qm": constants.PACKET_FANOUT_QM,
 }
 RING_FACTS = ("policy", "ring_bytes", "block_bytes", "user_page_bytes", "kernel_page_bytes", "numa_node", "refused")
-NOTHING = "less 0"
+SOL_PACKET, PACKET_FANOUT = 263, 18
 
 
 def open_all(stack, interface, snaplen, promiscuous, count, mode, settings):
     """The readers, which `stack` closes. With several, none gets a packet before all share."""
-    if count == 1:
-        return [stack.enter_context(open_live(interface, snaplen, promiscuous, WAIT_MS, **settings))]
-    wanted = settings.pop("filter") or ""
-    readers = [stack.enter_context(open_live(interface, snaplen, promiscuous, WAIT_MS, filter=NOTHING, **settings))
+    readers = [stack.enter_context(open_live(interface, snaplen, promiscuous, WAIT_MS, held=count > 1, **settings))
                for _ in range(count)]
-    for reader in readers:
-        reader.set_fanout(os.getpid() & 0xFFFF, FANOUT_MODES[mode])
-    for reader in readers:
-        reader.setfilter(wanted)
+    if count > 1:
+        share(readers, FANOUT_MODES[mode])
     return readers
+
+
+def share(readers, kind):
+    """Makes a group of them, which the kernel gives a number of its own."""
+    readers[0].set_fanout(0, kind | constants.PACKET_FANOUT_FLAG_UNIQUEID)
+    with socket.socket(fileno=os.dup(readers[0].getfd())) as sock:
+        group = sock.getsockopt(SOL_PACKET, PACKET_FANOUT) & 0xFFFF
+    for reader in readers[1:]:
+        reader.set_fanout(group, kind)
+    for reader in readers:
+        reader.admit()
