@@ -8,12 +8,13 @@ The rooms, in the order of a packet's way: ``_csrc/`` is the C core (socket, rin
 ``_source`` who may read, and how it waits; ``_packet`` the packet's header; ``_classify`` pcapy-ng's classes.
 The Reader is ``_capture`` (settings, activation), ``_control`` (filters, modes, questions), ``_filtered`` (reading
 by class), ``_blocks`` and ``_batch`` (reading by the block, ``batches`` and ``aio`` its iterators, ``_arrow`` its
-export) and ``_reader`` (pcapy's own ways), each a class upon the one before; ``fanout`` is several of them on one
-device. ``settings`` is what a ring is to be
-like, ``errors`` and ``constants`` what things are called, ``cli`` the command line.
+export, ``_decode`` its headers as columns) and ``_reader`` (pcapy's own ways), each a class upon the one before;
+``fanout`` is several of them on one device. ``settings`` is what a ring is to be like, ``errors`` and ``constants``
+what things are called, ``cli`` the command line.
 """
 
 from ._batch import Batch
+from ._decode import AddressSet, Flows, decode
 from ._packet import Pkthdr
 from ._pcap import BPFProgram, Dumper, compile, findalldevs, lib_version, lookupdev
 from ._reader import Reader, create, open_live, open_offline
@@ -41,10 +42,10 @@ from .errors import (
 from .fanout import Fanout, FanoutStats, open_fanout
 
 __all__ = [
-    "BPFError", "BPFProgram", "Batch", "Batches", "Dumper", "Fanout", "FanoutStats", "PcapCorruptError",
-    "PcapDeviceError", "PcapError", "PcapFileNotFoundError", "PcapMemoryError", "PcapPermissionError", "Pkthdr", "Reader", "Ring",
-    "__version__", "compile", "create", "findalldevs", "lib_version", "lookupdev", "open_fanout", "open_live",
-    "open_offline",
+    "AddressSet", "BPFError", "BPFProgram", "Batch", "Batches", "Dumper", "Fanout", "FanoutStats", "Flows",
+    "PcapCorruptError", "PcapDeviceError", "PcapError", "PcapFileNotFoundError", "PcapMemoryError",
+    "PcapPermissionError", "Pkthdr", "Reader", "Ring", "__version__", "compile", "create", "decode", "findalldevs",
+    "lib_version", "lookupdev", "open_fanout", "open_live", "open_offline",
     "DLT_ARCNET", "DLT_ATM_RFC1483", "DLT_C_HDLC", "DLT_EN10MB", "DLT_FDDI", "DLT_IEEE802", "DLT_IEEE802_11",
     "DLT_LINUX_SLL", "DLT_LINUX_SLL2", "DLT_LOOP", "DLT_LTALK", "DLT_NULL", "DLT_PPP", "DLT_PPP_ETHER",
     "DLT_PPP_SERIAL", "DLT_RAW", "DLT_SLIP", "PACKET_FANOUT_CBPF", "PACKET_FANOUT_CPU", "PACKET_FANOUT_EBPF",
