@@ -12,7 +12,7 @@ from .. import _ring
 from . import common, outputs, rings, savefile
 from .lanes import Budget, Capture, Lane
 from .meter import meter
-from .read import Printer, show_options
+from .read import show_options
 
 LOOK_S = 0.25
 EXAMPLE = """
@@ -73,24 +73,14 @@ def capture(interface, count, write, form, expression, seconds, rotate, keep, po
     elsewhere a line says when it has begun, and others what it got, on standard error.
     """
     check_files(write, rotate, keep, as_json, fanout)
-
-    def outputs_of(readers):
-        for number, reader in enumerate(readers):
-            if write is None:
-                yield outputs.Lines(Printer(reader.datalink(), link_header=link_header, hexdump=hexdump,
-                                            as_json=as_json))
-            else:
-                path = write if len(readers) == 1 else outputs.path_of_lane(write, number)
-                written_as = form or savefile.format_of(write)
-                yield outputs.Row(path, reader, written_as, keep=keep, **rotate) if rotate else \
-                    outputs.File(path, reader, written_as)
-
     settings = {"policy": policy, "strict": strict, "ring_bytes": ring, "filter": expression}
+    lines = {"link_header": link_header, "hexdump": hexdump, "as_json": as_json}
     with contextlib.ExitStack() as stack:
         readers = rings.open_all(stack, interface, snaplen, not no_promiscuous, fanout, fanout_mode, settings)
         budget = Budget(count)
-        running = Capture([Lane(reader, stack.enter_context(contextlib.closing(output)), budget)
-                           for reader, output in zip(readers, outputs_of(readers))])
+        targets = outputs.of_readers(readers, write, form, {**rotate, "keep": keep} if rotate else None, lines)
+        running = Capture([Lane(reader, stack.enter_context(contextlib.closing(target)), budget)
+                           for reader, target in zip(readers, targets)])
         figures = run(running, seconds, title_of(readers, interface), live=write is not None and sys.stderr.isatty())
     report(figures, as_json and write is not None)
     for lane in running.lanes:

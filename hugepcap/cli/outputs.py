@@ -8,9 +8,21 @@ import time
 from pathlib import Path
 
 from . import savefile
+from .read import Printer
 from .savefile import take, wire_bytes
 
 PART = ".part"
+
+
+def of_readers(readers, path, form, rotation, lines):
+    """An output for each reader: lines where there is no path, a row of files where there is a rotation."""
+    for number, reader in enumerate(readers):
+        if path is None:
+            yield Lines(Printer(reader.datalink(), **lines))
+            continue
+        own = path if len(readers) == 1 else path_of_lane(path, number)
+        kind = form or savefile.format_of(path)
+        yield Row(own, reader, kind, **rotation) if rotation else File(own, reader, kind)
 
 
 def path_of_lane(path, number):
