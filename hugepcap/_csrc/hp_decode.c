@@ -7,7 +7,7 @@
 
 #define VLAN_TAGS_MAX 4
 #define EXTENSIONS_MAX 8
-#define PREFETCH_ROWS 12
+#define PREFETCH_ROWS 32	/* measured: 12 leave the memory's latency in sight, more gain nothing */
 #define LINE_BYTES 64
 
 enum { LINK_TYPED, LINK_RAW, LINK_FAMILY };
@@ -154,6 +154,8 @@ static inline int decode6(struct packet *p, struct row *row)
 	memcpy(row->dst, ip + 24, 16);
 	p->at += 40;
 	bound(p, load16be(ip + 4));
+	if (row->proto == IPPROTO_NONE && load16be(ip + 4) == 0)	/* it is meant: the rest is padding */
+		p->end = p->at;
 	for (int i = 0; i < EXTENSIONS_MAX && is_extension(row->proto); i++)
 		if (!step_extension(p, row))
 			return 0;

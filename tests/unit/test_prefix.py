@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Address sets say what ipaddress says, one network after the other."""
 
+import random
+import struct
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hugepcap._decode import AddressSet
+from hugepcap import AddressSet
 
 
 def networks(kind, bits):
@@ -27,7 +29,7 @@ def edges(network):
     return [kind(n) for n in (first - 1, first, last, last + 1) if 0 <= n <= top]
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600, deadline=None, derandomize=True)
 @given(st.lists(networks(IPv4Network, 32) | networks(IPv6Network, 128), max_size=20))
 def test_agrees_with_ipaddress(given_networks):
     made = AddressSet(given_networks)
@@ -54,6 +56,19 @@ def test_packed_records():
     assert len(made) == 1 << 19 and made.nbytes < 16 << 20
     rows = b"".join(bytes(10) + b"\xff\xff" + n.to_bytes(4, "big") for n in range(1000))
     assert made.mask(rows).tolist() == [1, 0] * 500
+
+
+def test_a_million_prefixes():
+    rng = random.Random(5)
+    given_prefixes = [(rng.getrandbits(32), rng.choice((20, 24, 32))) for _ in range(10**6)]
+    model = {(number >> 32 - length, length) for number, length in given_prefixes}
+    made = AddressSet.from_packed(b"".join(struct.pack("!IB", *prefix) for prefix in given_prefixes))
+    assert len(made) == len(model)
+    asked = [number ^ rng.getrandbits(rng.choice((1, 9, 13))) for number, _ in given_prefixes[:50_000]]
+    expected = [any((number >> 32 - length, length) in model for length in (20, 24, 32)) for number in asked]
+    rows = b"".join(bytes(10) + b"\xff\xff" + number.to_bytes(4, "big") for number in asked)
+    assert 5000 < sum(expected) < 45_000
+    assert made.mask(rows).tolist() == expected
 
 
 @pytest.mark.parametrize("bad, reason", [
