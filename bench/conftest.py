@@ -15,6 +15,8 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "bench")]
 
 import netns  # noqa: E402
 
+GENERATOR = ("hp_gen", "hp_send", "hp_tx_ring", "hp_err")    # of the core, for the sequence numbers
+
 
 def pytest_addoption(parser):
     parser.addoption("--quick", action="store_true", help="few packets, one round: whether it works, not how fast")
@@ -32,8 +34,8 @@ def link():
 def c_consumer(tmp_path_factory):
     program = tmp_path_factory.mktemp("bench") / "consume"
     core = ROOT / "hugepcap" / "_csrc"
-    subprocess.run(["gcc", "-O2", "-std=gnu11", "-D_GNU_SOURCE", f"-I{core}", ROOT / "bench" / "consume.c", core / "hp_gen.c",
-                    core / "hp_err.c", "-lpcap", "-o", program], check=True)
+    sources = [ROOT / "bench" / "consume.c", *(core / f"{name}.c" for name in GENERATOR)]
+    subprocess.run(["gcc", "-O2", "-std=gnu11", "-D_GNU_SOURCE", f"-I{core}", *sources, "-lpcap", "-o", program], check=True)
     return program
 
 

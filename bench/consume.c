@@ -10,7 +10,7 @@
 
 #include "hp_gen.h"
 
-enum { SNAPLEN = 65535, TIMEOUT_MS = 100, SETTLE_US = 400000 };
+enum { SNAPLEN = 65535, TIMEOUT_MS = 100, SETTLE_US = 400000, CHECKED_SHARE = 10 };
 
 struct sum {
 	uint64_t packets, checksum;
@@ -79,7 +79,7 @@ int main(int argc, char **argv)
 	       (unsigned long)sum.packets, stats.ps_recv, stats.ps_drop);
 	fflush(stdout);
 	wait_for_packets();
-	sum = consume(handle, wanted, add);
+	sum = consume(handle, wanted / CHECKED_SHARE, add);
 	printf("{\"packets\": %lu, \"checksum\": %lu}\n", (unsigned long)sum.packets, (unsigned long)sum.checksum);
 	return 0;
 }
