@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import socket
 import struct
 from pathlib import Path
@@ -16,6 +17,9 @@ from rings import (ETHERTYPE, HUGE_POLICIES, KIB, MIB, POLICIES, Mapping, Ring, 
 BATCH = 150
 BLOCKS = {"256K": 256 * KIB, "2M": 2 * MIB, "4M": 4 * MIB}
 RINGS = {"2M": 2 * MIB, "64M": 64 * MIB}
+# The debug kernel is emulated and slow: there, rings of 64 MiB are tried in V3 alone.
+CELLS = [(total, version) for total, version in itertools.product(RINGS, [1, 2, 3])
+         if total == "2M" or version == 3 or "-debug-" not in os.environ.get("HUGEPCAP_KERNEL", "")]
 
 
 def deliver(ring: Ring, sender: socket.socket, count: int, size: int | None = None) -> None:
@@ -28,8 +32,7 @@ def deliver(ring: Ring, sender: socket.socket, count: int, size: int | None = No
     assert ring.statistics() == (count, 0)
 
 
-@pytest.mark.parametrize("version", [1, 2, 3], ids="V{}".format)
-@pytest.mark.parametrize("total", RINGS)
+@pytest.mark.parametrize("total,version", CELLS, ids=[f"{total}-V{version}" for total, version in CELLS])
 @pytest.mark.parametrize("block", BLOCKS)
 @pytest.mark.parametrize("policy", POLICIES[1:])
 def test_all_packets_in_order(policy, block, total, version, pair, sender):
