@@ -78,7 +78,7 @@ transports = st.one_of(
 def ipv4(draw):
     proto, data = draw(transports)
     options = draw(st.integers(0, 10)) * b"\x01\x01\x01\x01"
-    frag = draw(st.sampled_from([0, 0, 0x4000, 0x2000, 0x2010, 0x0010]))
+    frag = draw(st.sampled_from([0, 0, 0x4000, 0x2000, 0x2010, 0x0010, 0x1000]))
     header = bytes((0x45 + len(options) // 4, 0)) + (20 + len(options) + len(data)).to_bytes(2, "big")
     return 0x0800, header + b"\0\1" + frag.to_bytes(2, "big") + bytes((64, proto, 0, 0)) + draw(
         st.binary(min_size=8, max_size=8)) + options + data
@@ -140,6 +140,9 @@ def test_hand_made_packets(name):
 UDP = bytes.fromhex("1388003500120000") + b"0123456789"
 IPV4 = bytes.fromhex("4500002600010000401100000a0000010a000002") + UDP
 IPV6 = bytes.fromhex("6000000000121140"[:8]) + b"\0\x12\x11\x40" + bytes(15) + b"\1" + bytes(15) + b"\2" + UDP
+# A fragment header, destination options, 24 bytes of authentication.
+CHAINED = IPV6[:4] + b"\0\x3a\x2c" + IPV6[7:40] + bytes((60, 0, 0, 1, 0, 0, 0, 0, 51, 0)) + bytes(6) + \
+    bytes((17, 4)) + bytes(22) + UDP
 LINKS = {
     0: (socket.AF_INET.to_bytes(4, "little"), (30).to_bytes(4, "little")),
     108: (b"\0\0\0\2", b"\0\0\0\x18"),
@@ -175,6 +178,12 @@ def test_no_next_header():
     assert row(columns([IPV6[:4] + b"\0\0\x3b" + IPV6[7:40] + bytes(6)], 12))[7:9] == (40, 0)
 
 
+def test_a_chain_of_extension_headers():
+    assert row(columns([CHAINED], 12))[3:] == (17, 5000, 53, 0, 88, 10, 1)
+    short = CHAINED[:4] + b"\0\x20" + CHAINED[6:]    # IP ends within the authentication header
+    assert row(columns([short], 12))[3:] == (51, 0, 0, 0, 56, 16, 1)
+
+
 def cut_everywhere(raw, behind, linktype):
     """A row for every caplen, with other bytes behind what was captured."""
     packets = [raw[:cut] + behind for cut in range(len(raw) + 1)]
@@ -185,7 +194,7 @@ def cut_everywhere(raw, behind, linktype):
 
 @pytest.mark.parametrize("linktype, raw", [(link, head + ip) for link, heads in LINKS.items()
                                            for head, ip in zip(heads, (IPV4, IPV6))] +
-                         [(1, raw) for raw in dict.fromkeys(CORPUS.values())])
+                         [(12, CHAINED)] + [(1, raw) for raw in dict.fromkeys(CORPUS.values())])
 def test_every_truncation(linktype, raw):
     rows = cut_everywhere(raw, b"\xff" * 64, linktype)
     assert rows == cut_everywhere(raw, bytes(64), linktype)    # what is behind is not read
@@ -223,8 +232,7 @@ def test_what_decode_refuses():
 @pytest.mark.parametrize("linktype", [1, 12, 0, 113, 276])
 def test_mutated_packets_under_sanitizers(harness, linktype):
     four, six = LINKS[linktype]
-    frag = IPV6[:6] + b"\x2c" + IPV6[7:40] + bytes((60, 0, 0, 1, 0, 0, 0, 0, 17, 0)) + bytes(6) + UDP
-    given_packets = [four + IPV4, six + IPV6, six + frag, four + b"\x46" + IPV4[1:20] + b"\1\1\1\1" + UDP]
+    given_packets = [four + IPV4, six + IPV6, six + CHAINED, four + b"\x46" + IPV4[1:20] + b"\1\1\1\1" + UDP]
     given_bytes = words(linktype, len(given_packets)) + b"".join(map(blob, given_packets))
     (ip, ports, payload), = harness("decode")(given_bytes, 4711 + linktype, 200_000)
     assert int(ip) > 50_000 and int(ports) > 10_000 and int(payload) > 10_000

@@ -2,7 +2,10 @@
 """Batches' decoded columns and filters over their rows, beside what is said of one packet after the other."""
 
 import gc
+import re
+from collections import Counter
 from ipaddress import IPv6Address
+from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
@@ -14,6 +17,7 @@ from helpers.savefile import numbered, write_pcap
 from test_classifier import packets
 from test_decode import IPV4, IPV6, LINKS, columns, row
 
+PAGE = Path(__file__).parents[2] / "docs" / "flows.md"
 ETHERNET, NULL, WLAN, RAW_FILE = 1, 0, 105, 101
 
 
@@ -93,6 +97,22 @@ def test_an_address_set_over_a_column(tmp_path):
     addresses = [IPv6Address(bytes(address)) for address in flows.src.tolist()]
     expected = [address in map(IPv6Address, ("::ffff:203.0.113.7", "2001:db8::1")) for address in addresses]
     assert watched.mask(flows.src).tolist() == expected and 0 < sum(expected) < len(expected)
+
+
+def test_the_example_in_the_documentation(tmp_path):
+    pytest.importorskip("numpy")
+    names: dict = {"__name__": "example"}
+    exec(re.search("```python\n(.*?)```", PAGE.read_text(), re.S).group(1), names)
+    data = [packet for packet in CORPUS.values() for _ in range(len(packet) % 3)]
+    sent = Counter()
+    for packet in data:
+        version, source = row(columns([packet]))[:2]
+        if version:
+            sent[str(source.ipv4_mapped or source)] += len(packet)
+    path = write_pcap(tmp_path / "talk.pcap", numbered(data))
+    with hugepcap.open_offline(path) as reader:
+        found = names["top_talkers"](reader.batches(max_packets=7), 3)
+    assert found == sent.most_common(3) and len(found) == 3
 
 
 def test_what_is_refused(tmp_path):
