@@ -2,7 +2,7 @@
 """What is in packets, as columns: who speaks to whom, and which rows a filter lets through."""
 
 import errno
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
@@ -252,7 +252,7 @@ cdef class AddressSet:
     def __contains__(self, address):
         """Whether an address (a str, ipaddress's, or packed) is in a prefix; an IPv4-mapped one counts as IPv4."""
         cdef uint8_t found
-        packed = address if isinstance(address, bytes) else ip_network(address).network_address.packed
+        packed = address if isinstance(address, bytes) else ip_address(address).packed
         if len(packed) == 4:
             packed = bytes(10) + b"\xff\xff" + packed
         if len(packed) != 16:

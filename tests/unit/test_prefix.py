@@ -78,7 +78,26 @@ def test_a_million_prefixes():
     (lambda: AddressSet.from_packed(bytes(6)), "records of 5"),
     (lambda: AddressSet.from_packed(bytes(5) + bytes((1, 2, 3, 4, 33))), "record 1 has a prefix of 33 bits"),
     (lambda: AddressSet().mask(bytes(17)), "16 bytes"),
+    (lambda: "10.0.0.0/8" in AddressSet(), "10.0.0.0/8"),
+    (lambda: b"abc" in AddressSet(), "not 3"),
 ])
 def test_what_is_refused(bad, reason):
     with pytest.raises(ValueError, match=reason):
         bad()
+
+
+def test_a_set_does_not_change():
+    made = AddressSet(["10.0.0.0/8"])
+    made.__init__(["11.0.0.0/8"])
+    assert "10.0.0.1" in made and "11.0.0.1" not in made
+    empty = AddressSet.__new__(AddressSet)
+    assert len(empty) == 0 and "10.0.0.1" not in empty and empty.mask(bytes(32)).tolist() == [0, 0]
+
+
+def test_records_that_do_not_end():
+    def broken():
+        yield "10.0.0.0/8"
+        raise KeyError("no more")
+
+    with pytest.raises(KeyError, match="no more"):
+        AddressSet(broken())
