@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from ._pcap cimport BPFProgram
+from ._pcap cimport BPFProgram, hp_filter
 
 
 cdef extern from "hp_decode.h" nogil:
@@ -24,6 +24,8 @@ cdef extern from "hp_decode.h" nogil:
     void hp_decoded_lay(hp_decoded *, void *, uint32_t)
     int hp_link_header_of(int, hp_link_header *)
     void hp_decode(const uint8_t *, const uint64_t *, const uint32_t *, uint32_t, hp_link_header, hp_decoded *)
+    void hp_filter_rows(const hp_filter *, const uint8_t *, const uint64_t *, const uint32_t *, const uint32_t *,
+                        const uint8_t *, uint32_t, uint8_t *)
 
 
 cdef extern from "hp_prefix.h" nogil:

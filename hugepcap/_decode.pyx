@@ -10,18 +10,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 
 from ._column cimport column, wide_column
-from ._pcap cimport BPFProgram, hp_filter
-
-cdef extern from *:
-    """
-    #include "hp_source.h"
-    static inline int hp_accepts(const struct hp_filter *filter, int direction, const uint8_t *data, uint32_t len,
-                                 uint32_t caplen)
-    {
-        return filter->run(filter->insns[direction == HP_DIR_OUT], data, len, caplen) != 0;
-    }
-    """
-    int hp_accepts(const hp_filter *, int, const uint8_t *, uint32_t, uint32_t) nogil
+from ._pcap cimport BPFProgram
 
 
 @cython.final
@@ -129,13 +118,6 @@ cdef Flows decode_rows(const uint8_t *base, const uint64_t *offset, const uint32
     return flows
 
 
-cdef void run_filter(const hp_filter *filter, const uint8_t *base, const uint64_t *offset, const uint32_t *caplen,
-                     const uint32_t *length, const uint8_t *direction, uint32_t nr, uint8_t *mask) noexcept nogil:
-    cdef uint32_t i
-    for i in range(nr):
-        mask[i] = hp_accepts(filter, direction[i], base + offset[i], length[i], caplen[i])
-
-
 cdef object filter_rows(BPFProgram program, const uint8_t *base, const uint64_t *offset, const uint32_t *caplen,
                         const uint32_t *len, const uint8_t *direction, uint32_t nr):
     """A column of uint8: 1 where the program accepts the packet."""
@@ -143,7 +125,7 @@ cdef object filter_rows(BPFProgram program, const uint8_t *base, const uint64_t 
     if program.filter_here.run == NULL:
         raise ValueError("filter: this BPFProgram was never compiled")
     with nogil:
-        run_filter(&program.filter_here, base, offset, caplen, len, direction, nr, <uint8_t *>block.at)
+        hp_filter_rows(&program.filter_here, base, offset, caplen, len, direction, nr, <uint8_t *>block.at)
     return column(block.at, nr, 1, b"B", block)
 
 

@@ -288,16 +288,33 @@ static inline void put(const struct hp_decoded *out, uint32_t i, const struct ro
 	out->fragment[i] = row->fragment;
 }
 
+/* The rows lie in a ring far larger than the caches. */
+static inline void prefetch_ahead(const uint8_t *base, const uint64_t *offset, uint32_t i, uint32_t nr)
+{
+	if (i + PREFETCH_ROWS < nr) {
+		__builtin_prefetch(base + offset[i + PREFETCH_ROWS]);
+		__builtin_prefetch(base + offset[i + PREFETCH_ROWS] + LINE_BYTES);
+	}
+}
+
 void hp_decode(const uint8_t *base, const uint64_t *offset, const uint32_t *caplen, uint32_t nr,
 	       struct hp_link_header link, struct hp_decoded *out)
 {
 	for (uint32_t i = 0; i < nr; i++) {
-		if (i + PREFETCH_ROWS < nr) {	/* the rows lie in a ring far larger than the caches */
-			__builtin_prefetch(base + offset[i + PREFETCH_ROWS]);
-			__builtin_prefetch(base + offset[i + PREFETCH_ROWS] + LINE_BYTES);
-		}
+		prefetch_ahead(base, offset, i, nr);
 		struct row row = decode_one(base + offset[i], caplen[i], link);
 
 		put(out, i, &row);
+	}
+}
+
+void hp_filter_rows(const struct hp_filter *filter, const uint8_t *base, const uint64_t *offset,
+		    const uint32_t *caplen, const uint32_t *len, const uint8_t *direction, uint32_t nr, uint8_t *mask)
+{
+	for (uint32_t i = 0; i < nr; i++) {
+		const struct sock_filter *insns = filter->insns[direction[i] == HP_DIR_OUT];
+
+		prefetch_ahead(base, offset, i, nr);
+		mask[i] = filter->run(insns, base + offset[i], len[i], caplen[i]) != 0;
 	}
 }

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "hp_source.h"
+
 enum { HP_FRAG_NONE, HP_FRAG_FIRST, HP_FRAG_LATER };
 
 /* Row i is packet i; all zero where there is no (whole) IP header. */
@@ -34,5 +36,9 @@ int hp_link_header_of(int dlt, struct hp_link_header *link);
 /* Packet i is the caplen[i] bytes at base + offset[i]; none is read beyond. */
 void hp_decode(const uint8_t *base, const uint64_t *offset, const uint32_t *caplen, uint32_t nr,
 	       struct hp_link_header link, struct hp_decoded *out);
+
+/* 1 where the filter accepts packet i, of len[i] bytes on the wire, that came in direction[i], else 0. */
+void hp_filter_rows(const struct hp_filter *filter, const uint8_t *base, const uint64_t *offset,
+		    const uint32_t *caplen, const uint32_t *len, const uint8_t *direction, uint32_t nr, uint8_t *mask);
 
 #endif
