@@ -29,7 +29,7 @@ SOURCES := setup.py pyproject.toml $(wildcard hugepcap/*.pyx hugepcap/*.pxd huge
 PYTEST  := $(BIN)/python -m pytest
 BENCH   := PYTHONPATH=bench:tests $(PYTEST) bench -p no:cacheprovider --benchmark-timer=childclock.now -q
 
-.PHONY: all build demo test bench-drain bench-quick kernel kernel-deb guest guest-test guest-preload guest-cli check clean
+.PHONY: all build demo test bench-drain bench-quick kernel kernel-deb guest guest-test guest-preload guest-policies check clean
 all: build
 
 # Installs what is missing of DEB_<name>; NAME=VERSION wants just that version.
@@ -92,10 +92,11 @@ guest-preload: build $(STAMPS)/packages-kernel
 	image=$$(kernel/build $(KVER) $(VARIANT)) && \
 	kernel/boot -t $(GUEST_S) "$$image" -- $(PYTEST) -p no:cacheprovider -q tests/preload/test_preload_policies.py
 
-# The command line on rings of every policy, in a guest.
-guest-cli: build $(STAMPS)/packages-kernel
+# The module and the command line on rings of every policy, in a guest.
+guest-policies: build $(STAMPS)/packages-kernel
 	image=$$(kernel/build $(KVER) $(VARIANT)) && \
-	kernel/boot -t $(GUEST_S) "$$image" -- $(PYTEST) -p no:cacheprovider -q tests/cli/test_cli_guest_policies.py
+	kernel/boot -t $(GUEST_S) "$$image" -- $(PYTEST) -p no:cacheprovider -q tests/live/test_policies_guest.py \
+	    tests/cli/test_cli_guest_policies.py
 
 check: $(STAMPS)/packages-build
 	for source in hugepcap/_csrc/*.c; do \

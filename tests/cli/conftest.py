@@ -5,5 +5,5 @@ from __future__ import annotations
 
 from hugepcap import probe
 
-# For the patched kernels: make guest-cli
+# For the patched kernels: make guest-policies
 collect_ignore = ["test_cli_guest_policies.py"] if probe.try_policy("thp").unknown else []
