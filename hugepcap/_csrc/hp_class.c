@@ -356,15 +356,26 @@ int hp_scan(struct hp_source *src, const struct hp_classifier *cls, uint32_t adm
 #define STREAM_BUFFER_BYTES (16u << 20)
 #define STREAM_PACKET_BYTES 256u
 
-/* memcpy past the caches: the lines written to need not be fetched first. */
+#ifdef __SSE2__
+static inline void stream_line(uint8_t *to, const uint8_t *from)
+{
+	for (uint32_t at = 0; at < 64; at += 16)
+		_mm_stream_si128((__m128i *)(to + at), _mm_loadu_si128((const __m128i *)(from + at)));
+}
+#endif
+
+/*
+ * memcpy past the caches: the lines written to need not be fetched first. Only whole lines go that way; one that
+ * is written to by both ways would be fetched, thrown out and merged in memory.
+ */
 static inline void copy_past(uint8_t *to, const uint8_t *from, uint32_t bytes)
 {
 #ifdef __SSE2__
-	uint32_t head = (uint32_t)-(uintptr_t)to & 15;
+	uint32_t head = (uint32_t)-(uintptr_t)to & 63;
 
-	memcpy(to, from, 16);
-	for (to += head, from += head, bytes -= head; bytes >= 16; to += 16, from += 16, bytes -= 16)
-		_mm_stream_si128((__m128i *)to, _mm_loadu_si128((const __m128i *)from));
+	memcpy(to, from, head);
+	for (to += head, from += head, bytes -= head; bytes >= 64; to += 64, from += 64, bytes -= 64)
+		stream_line(to, from);
 #endif
 	memcpy(to, from, bytes);
 }
