@@ -97,6 +97,8 @@ guest-policies: build $(STAMPS)/packages-kernel
 	image=$$(kernel/build $(KVER) $(VARIANT)) && \
 	kernel/boot -t $(GUEST_S) "$$image" -- $(PYTEST) -p no:cacheprovider -q tests/live/test_policies_guest.py \
 	    tests/cli/test_cli_guest_policies.py
+	image=$$(kernel/build $(KVER) $(VARIANT)) && \
+	kernel/boot -t $(GUEST_S) "$$image" -- tests/live/under_policies.sh $(PYTEST) -p no:cacheprovider -q
 
 check: $(STAMPS)/packages-build
 	for source in hugepcap/_csrc/*.c; do \
