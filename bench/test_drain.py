@@ -22,7 +22,7 @@ from hugepcap._generate import generate
 
 HERE = Path(__file__).resolve().parent
 DEADLINE_S = 120
-ROUNDS = 5
+ROUNDS = 3
 # bytes on the wire -> packets, and a ring that holds them all in either engine
 SIZES = {64: (1_500_000, 256 << 20), 1400: (400_000, 768 << 20)}
 QUICK_DIVISOR = 20

@@ -13,7 +13,9 @@ from typing import Any, Sequence
 
 COMMAND = str(Path(sys.executable).with_name("hugepcap"))
 DEADLINE_S = 60.0
-UNPRIVILEGED = ("setpriv", "--reuid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all")
+# Another user, with no right but to read this tree wherever it lies.
+UNPRIVILEGED = ("setpriv", "--reuid=65534", "--clear-groups",
+                *(f"--{what}=-all,+dac_read_search" for what in ("inh-caps", "ambient-caps", "bounding-set")))
 
 
 def argv(*arguments: object) -> list[str]:

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pytest
 
 import hugepcap
-from helpers import run_child, send, sending
+from helpers import Background, run_child, send, sending, wait_until
 from hugepcap._generate import sequence_of
+from test_batches import captures_all
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 NAMES = ["ts", "caplen", "len", "vlan_tci", "vlan_tpid", "rxhash", "status", "direction", "data"]
@@ -140,12 +141,11 @@ def test_duckdb(reader, link):
     assert {(caplen, size) for caplen, size, _ in rows} == {(60, 60)}
 
 
-def test_top_talkers(link, capsys, monkeypatch):
+def test_top_talkers(link, capsys):
     """The example of the documentation, over a running capture."""
     example = runpy.run_path(str(EXAMPLES / "top_talkers.py"))
-    from helpers import Background, wait_until
     running = Background(example["main"], link.far, 1000)
-    wait_until(lambda: "0003" in Path("/proc/thread-self/net/packet").read_text(), "the capture")
+    wait_until(captures_all, "the capture")
     send(link.near, 1000, flows=4)
     running.result()
     lines = capsys.readouterr().out.splitlines()
