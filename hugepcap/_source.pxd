@@ -39,6 +39,7 @@ cdef class Source:
     cdef int check_open(self) except -1
     cdef int check_active(self) except -1
     cdef int enter(self) except -1
+    cdef int refuse(self) except -1
     cdef int leave(self) except -1
     cdef int64_t read_timeout(self)
     cdef int fetch(self, hp_frame *frame, int64_t timeout_ms) except -100

@@ -82,18 +82,22 @@ cdef class Source:
 
     cdef int enter(self) except -1:
         """The start of every read. Only one thread reads, and not from within its own callback."""
-        cdef unsigned long me = PyThread_get_thread_ident()
+        if self.owner != 0 or self.ended or self.closing or self.generation != _generation or \
+                (self.ring_engine is None and self.pcap_engine is None):
+            self.refuse()
+        self.owner = PyThread_get_thread_ident()
+        return 0
+
+    cdef int refuse(self) except -1:
+        """Says why there is nothing to read now."""
         self.check_active()
         if self.inherited():
             raise PcapError("this Reader was opened before a fork and its ring is the parent's: "
                             "open a new one in the child")
-        if self.owner == me:
+        if self.owner == PyThread_get_thread_ident():
             raise PcapError("this Reader is reading already: its callback cannot read from it again")
-        if self.owner != 0:
-            raise PcapError("another thread is reading from this Reader: give each thread its own, "
-                            "and join them with set_fanout() to share the traffic")
-        self.owner = me
-        return 0
+        raise PcapError("another thread is reading from this Reader: give each thread its own, "
+                        "and join them with set_fanout() to share the traffic")
 
     cdef int leave(self) except -1:
         """The end of every read, in `finally`."""
@@ -102,7 +106,8 @@ cdef class Source:
             return self.finish()
         if self.src.ring != NULL:
             hp_source_settle_block(&self.src)
-        self.retired.clear()
+        if self.retired:
+            self.retired.clear()
         return 0
 
     # ---- fetching and waiting ----
