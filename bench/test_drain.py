@@ -24,7 +24,7 @@ HERE = Path(__file__).resolve().parent
 DEADLINE_S = 120
 ROUNDS = 3
 # bytes on the wire -> packets, and a ring that holds them all in either engine
-SIZES = {64: (1_500_000, 256 << 20), 1400: (400_000, 768 << 20)}
+SIZES = {64: (1_500_000, 512 << 20), 1400: (400_000, 768 << 20)}
 QUICK_DIVISOR = 20
 
 OURS_ALONE = {"iteration"}
