@@ -11,8 +11,8 @@ import pytest
 
 import netns
 
-# A test that takes longer has failed. Twice that ends the whole run, with every thread's stack: what hangs in C,
-# as pcapy-ng may, cannot be ended otherwise.
+# A test that takes longer has failed; pytest.mark.deadline(seconds) gives one more. Twice that ends the whole run,
+# with every thread's stack: what hangs in C, as pcapy-ng may, cannot be ended otherwise.
 TEST_S = float(os.environ.get("HUGEPCAP_TEST_S", 120))
 STRICT = os.environ.get("HUGEPCAP_CI") == "1"
 
@@ -37,13 +37,16 @@ def pytest_make_collect_report():
 
 
 @pytest.fixture(autouse=True)
-def time_limit():
+def time_limit(request):
+    marker = request.node.get_closest_marker("deadline")
+    seconds = max(TEST_S, marker.args[0]) if marker else TEST_S
+
     def give_up(*_):
-        raise TimeoutError(f"the test took more than {TEST_S} s")
+        raise TimeoutError(f"the test took more than {seconds} s")
 
     before = signal.signal(signal.SIGALRM, give_up)
-    signal.setitimer(signal.ITIMER_REAL, TEST_S)
-    faulthandler.dump_traceback_later(2 * TEST_S, exit=True)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    faulthandler.dump_traceback_later(2 * seconds, exit=True)
     yield
     faulthandler.cancel_dump_traceback_later()
     signal.setitimer(signal.ITIMER_REAL, 0)

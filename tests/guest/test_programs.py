@@ -83,6 +83,7 @@ def test_kernel_selftest_psock_tpacket():
     assert done.stderr.count("100 pkts") == 36
 
 
+@pytest.mark.deadline(60 + SEQUENCES / 4)   # KASAN and lockdep in an emulated machine are slow
 def test_random_sequences(pair, tmp_path, table):
     """See fuzz.c; HUGEPCAP_FUZZ says how many. The fixture looks at the counters and at the kernel's log."""
     Path("/proc/sys/debug/exception-trace").write_text("0")

@@ -7,12 +7,17 @@ cd "$(dirname "$0")/../.."
 pool=/proc/sys/vm/nr_hugepages
 free() { awk '/^HugePages_Free/ { print $2 }' /proc/meminfo; }
 
+# An emulated machine is slow; and a thousand opens that fail are as many under every policy.
+export HUGEPCAP_TEST_S=600
+tests=(tests/live/test_batches.py tests/live/test_sharing.py
+       --deselect tests/live/test_sharing.py::test_failed_opens_leave_nothing)
+
 before=$(cat $pool)
 echo 320 > $pool
 full=$(free)
-for policy in thp hugetlb; do
+for policy in ${POLICIES:-thp hugetlb}; do
     echo "== rings of policy $policy"
-    HUGEPCAP_POLICY=$policy HUGEPCAP_STRICT=1 "$@" tests/live/test_batches.py tests/live/test_sharing.py
+    HUGEPCAP_POLICY=$policy HUGEPCAP_STRICT=1 "$@" "${tests[@]}"
     [ "$(free)" = "$full" ] || { echo "under_policies.sh: $(free) huge pages free of $full" >&2; exit 1; }
 done
 echo "$before" > $pool
