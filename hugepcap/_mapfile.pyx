@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""MapFile: regular pcap and pcapng files by mmap, behind the interface of PcapHandle.
+
+libpcap opens the file and settles what it is: link type, snapshot length, and the words in which a foreign file
+is refused. The packets do not go through it.
+"""
+
+cimport cython
+from libc.string cimport memset
+
+from ._pcap cimport BPFProgram, PcapHandle, hp_frame
+
+import errno
+
+from .errors import error_class
+
+cdef extern from *:
+    """
+    #include "hp_file.h"
+    static void publish(struct hp_file *file, const struct hp_filter *filter)
+    {
+        __atomic_store_n(&file->filter, filter, __ATOMIC_RELEASE);
+    }
+    """
+    void publish(hp_file *, const hp_filter *) nogil
+
+
+@cython.final
+cdef class MapFile(PcapHandle):
+    def __cinit__(self):
+        memset(&self.file, 0, sizeof(self.file))
+
+    def __dealloc__(self):
+        hp_file_close(&self.file)
+
+    def read_error(self):
+        """The exception for a pull that failed."""
+        code = self.file.err.code or errno.EBADMSG
+        reason = (<bytes>self.file.err.detail).decode("utf-8", "replace")
+        # where libpcap stops, too: behind all that a truncated file has
+        offset = self.file.size if reason.startswith("truncated") else self.file.at
+        return error_class(code)(f"read {self.name}: after {self.file.packets} packets, at byte {offset}: {reason}",
+                                 errno=code, operation="read", detail=self.name)
+
+    def setfilter(self, BPFProgram program not None):
+        """Filters what comes from now on; whoever reads keeps the program before this one until it is done."""
+        PcapHandle.setfilter(self, program)    # refuses what libpcap would
+        publish(&self.file, &program.filter_here)
+        self.program = program
+
+
+cdef int pull_mapped(void *ctx, hp_frame *frame) noexcept nogil:
+    """hp_source's pull for a MapFile; ctx is its struct hp_file."""
+    return hp_file_next(<hp_file *>ctx, frame)
+
+
+cdef MapFile map_savefile(PcapHandle opened):
+    """The same file by mmap; None for pipes, devices and what hp_file_open() leaves to libpcap.
+
+    The handle goes on being libpcap's for all but packets; it is not to be read from any more.
+    """
+    cdef MapFile made
+    if not opened.offline or opened.pipe is not None:
+        return None
+    made = MapFile.__new__(MapFile)
+    if hp_file_open(&made.file, opened.fd(), opened.datalink(), opened.snapshot()) < 0:
+        return None
+    made.name = opened.name
+    made.offline = True
+    made.nanoseconds = opened.nanoseconds
+    made.adopt(opened.handle, 1)
+    opened.handle = NULL
+    return made
