@@ -32,6 +32,9 @@ cdef class Control(Capture):
             self.apply_filter(program)
         else:
             self.pcap_engine.setfilter(program)
+            if self.owner:    # who is reading may be running the one before
+                self.retired.append(self.program)
+            self.program = program
 
     def admit(self) -> None:
         """Lets packets in, to a capture opened with ``held=True``; from any thread."""

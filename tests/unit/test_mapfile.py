@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Files by mmap: the same packets as through libpcap, in memory that outlives the reader, while files change."""
+
+import gc
+import os
+import pickle
+import struct
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import hugepcap
+from files import all_forms, block, enhanced, interface, pcapng_of_everything, section
+from helpers.packets import CORPUS
+from helpers.savefile import NANO, Record, numbered, pcap_bytes
+from hugepcap.errors import PcapCorruptError
+
+RECORDS = [record._replace(length=len(record.data) + 9) for record in numbered(CORPUS.values())]
+FORMS = all_forms(RECORDS)
+BYTE_ORDER = b"\x4d\x3c\x2b\x1a"
+TWICE = block(1, struct.pack("<HHI", 1, 0, 65535) + 2 * struct.pack("<HHB3x", 9, 1, 6))
+THROUGH_PIPE = """
+import hugepcap, pickle, sys
+reader = hugepcap.open_offline("-")
+found = [(hdr.ts_ns, hdr.getlen(), data) for hdr, data in reader]
+sys.stdout.buffer.write(pickle.dumps((reader.datalink(), reader.snapshot, found)))
+"""
+
+
+def written(tmp_path, raw, name="file"):
+    path = tmp_path / name
+    path.write_bytes(raw)
+    return path
+
+
+def by_iteration(path):
+    with hugepcap.open_offline(path) as reader:
+        return [(hdr.ts_ns, hdr.getlen(), data) for hdr, data in reader]
+
+
+def by_batches(path, max_packets=7):
+    with hugepcap.open_offline(path) as reader:
+        return [row for batch in reader.batches(max_packets=max_packets)
+                for row in zip(batch.ts_ns.tolist(), batch.len.tolist(), map(bytes, batch))]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_as_libpcap(tmp_path, form):
+    """A pipe is read by libpcap."""
+    path = written(tmp_path, FORMS[form])
+    raw = subprocess.run([sys.executable, "-c", THROUGH_PIPE], input=FORMS[form], stdout=subprocess.PIPE, check=True)
+    datalink, snapshot, found = pickle.loads(raw.stdout)
+    assert found and by_iteration(path) == by_batches(path) == found
+    with hugepcap.open_offline(path) as reader:
+        assert (reader.datalink(), reader.snapshot) == (datalink, snapshot)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.binary(max_size=90), st.integers(0, 2**32 - 1), st.integers(0, 10**9 - 1)), max_size=30),
+       st.sampled_from("<>"), st.integers(1, 9))
+def test_what_was_put_in(tmp_path_factory, packets, order, step):
+    records = [Record(*packet) for packet in packets]
+    path = written(tmp_path_factory.mktemp("put"), pcap_bytes(records, magic=NANO, order=order))
+    expected = [(r.sec * 10**9 + r.fraction, len(r.data), r.data) for r in records]
+    assert by_iteration(path) == by_batches(path, step) == expected
+
+
+# ---- memory ----
+
+def test_views_outlive_everything(tmp_path):
+    path = written(tmp_path, FORMS["cooked"])
+    reader = hugepcap.open_offline(path)
+    batch = reader.next_block()
+    views = list(batch)
+    reader.close()
+    assert bytes(batch[0]) == RECORDS[0].data
+    del reader, batch
+    gc.collect()
+    assert [bytes(view) for view in views] == [record.data for record in RECORDS]
+    assert all(view.readonly for view in views)
+
+
+def mapped(path):
+    with open("/proc/self/maps") as maps:
+        return any(line.rstrip().endswith(str(path)) for line in maps)
+
+
+def test_the_mapping_goes_with_the_last_view(tmp_path):
+    path = written(tmp_path, FORMS["cooked"])
+    reader = hugepcap.open_offline(path)
+    view = reader.next_block()[3]
+    assert mapped(path), "the file is not mapped: who reads it?"
+    reader.close()
+    del reader
+    gc.collect()
+    assert mapped(path)
+    del view
+    gc.collect()
+    assert not mapped(path)
+
+
+# ---- what is left to libpcap ----
+
+@pytest.mark.parametrize("order, linktype, ours", [
+    ("<", 113, True), (">", 113, False), (">", 1, True), (">", 101, True), ("<", 220, False), ("<", 231, False)])
+def test_link_types_that_libpcap_mends(tmp_path, order, linktype, ours):
+    path = written(tmp_path, pcap_bytes(RECORDS[:1], order=order, linktype=linktype))
+    with hugepcap.open_offline(path) as reader:
+        assert mapped(path) == ours
+        assert reader.next()[0].getcaplen()
+
+
+# ---- filters ----
+
+def test_filters_change_on_the_way(tmp_path):
+    path = written(tmp_path, pcap_bytes(RECORDS))
+    names = list(CORPUS)
+    with hugepcap.open_offline(path) as reader:
+        reader.setfilter("udp port 53")
+        assert reader.next()[1] == CORPUS["dns query"]
+        reader.setfilter("arp")
+        batch = reader.next_block()
+        assert [bytes(packet) for packet in batch] == [CORPUS["arp"]]
+        assert reader.next_block() is None
+    assert names.index("dns query") < names.index("arp")
+
+
+# ---- files that change ----
+
+def test_a_file_that_grows(tmp_path):
+    raw = pcap_bytes(RECORDS[:3])
+    more = pcap_bytes(RECORDS[3:5])[24:]
+    path = written(tmp_path, raw)
+    with hugepcap.open_offline(path) as reader:
+        first = reader.next_block()
+        assert len(first) == 3 and reader.next() == (None, b"")
+        with open(path, "ab") as file:
+            file.write(more)
+        assert [data for _, data in reader] == [record.data for record in RECORDS[3:5]]
+    assert [bytes(view) for view in first] == [record.data for record in RECORDS[:3]]
+
+
+def test_a_record_that_is_being_written(tmp_path):
+    """It is an error as long as it is not whole, as with libpcap; then it is a packet."""
+    raw = pcap_bytes(RECORDS[:2])
+    path = written(tmp_path, raw[:-1])
+    with hugepcap.open_offline(path) as reader:
+        assert reader.next()[1] == RECORDS[0].data
+        with pytest.raises(PcapCorruptError, match=f"after 1 packets, at byte {len(raw) - 1}: truncated"):
+            reader.next()
+        with open(path, "ab") as file:
+            file.write(raw[-1:])
+        assert reader.next()[1] == RECORDS[1].data
+
+
+@pytest.mark.parametrize("cut", [24, 24 + 5])
+def test_a_file_that_is_cut_off(tmp_path, cut):
+    """Seen with the next window: an error, and not SIGBUS."""
+    records = [Record(bytes(4096 - 16), 1, 1)] * 40    # 16 of them are a window of 64 KiB
+    path = written(tmp_path, pcap_bytes(records))
+    with hugepcap.open_offline(path) as reader:
+        reader.loop(16, lambda *packet: None)
+        os.truncate(path, cut)
+        with pytest.raises(PcapCorruptError, match=f"cut off to {cut} bytes while"):
+            reader.next()
+
+
+# ---- errors ----
+
+@pytest.mark.parametrize("blocks, reason", [
+    (enhanced(b"x", 1, number=7), "interface 7"), (interface(snaplen=99), "snapshot length 99"),
+    (interface(linktype=113), "type 113"), (section().replace(BYTE_ORDER, BYTE_ORDER[::-1]), "byte orders"), (struct.pack("<III", 9, 13, 13), "length of 13"),
+    (struct.pack("<III", 9, 12, 16), "length of 12"), (struct.pack("<II", 9, 1 << 30), "block size"),
+    (interface(resolution=20), "if_tsresol"), (TWICE, "option 9 twice"), (section() + enhanced(b"x", 1), "interface 0"),
+    (struct.pack("<IIII", 6, 16, 0, 16), "too short")])
+def test_broken_pcapng(tmp_path, blocks, reason):
+    path = written(tmp_path, pcapng_of_everything() + interface() + blocks)
+    packets = len(by_iteration(written(tmp_path, pcapng_of_everything(), "whole")))
+    with hugepcap.open_offline(path) as reader, pytest.raises(PcapCorruptError) as caught:
+        reader.loop(-1, lambda *packet: None)
+    assert f"read {path}: after {packets} packets, at byte" in str(caught.value) and reason in str(caught.value)
+
+
+@pytest.mark.parametrize("caplen, snaplen, reason", [(262145, 65535, "snaplen of 65535"), (262145, 2**31 - 1, "maximum of 262144")])
+def test_lengths_that_cannot_be(tmp_path, caplen, snaplen, reason):
+    raw = pcap_bytes([Record(bytes(caplen), 1, 2)], snaplen=snaplen)
+    with hugepcap.open_offline(written(tmp_path, raw)) as reader, pytest.raises(PcapCorruptError, match=reason):
+        reader.next()
