@@ -20,6 +20,7 @@ from ._pcap import BPFProgram, Dumper, compile, findalldevs, lib_version, lookup
 from ._reader import Reader, create, open_live, open_offline
 from ._ring import Ring
 from ._version import __version__
+from ._writer import Writer
 from .batches import Batches
 from .constants import (
     DLT_ARCNET, DLT_ATM_RFC1483, DLT_C_HDLC, DLT_EN10MB, DLT_FDDI, DLT_IEEE802, DLT_IEEE802_11, DLT_LINUX_SLL,
@@ -44,7 +45,7 @@ from .fanout import Fanout, FanoutStats, open_fanout
 __all__ = [
     "AddressSet", "BPFError", "BPFProgram", "Batch", "Batches", "Dumper", "Fanout", "FanoutStats", "Flows",
     "PcapCorruptError", "PcapDeviceError", "PcapError", "PcapFileNotFoundError", "PcapMemoryError",
-    "PcapPermissionError", "Pkthdr", "Reader", "Ring", "__version__", "compile", "create", "decode", "findalldevs",
+    "PcapPermissionError", "Pkthdr", "Reader", "Ring", "Writer", "__version__", "compile", "create", "decode", "findalldevs",
     "lib_version", "lookupdev", "open_fanout", "open_live", "open_offline",
     "DLT_ARCNET", "DLT_ATM_RFC1483", "DLT_C_HDLC", "DLT_EN10MB", "DLT_FDDI", "DLT_IEEE802", "DLT_IEEE802_11",
     "DLT_LINUX_SLL", "DLT_LINUX_SLL2", "DLT_LOOP", "DLT_LTALK", "DLT_NULL", "DLT_PPP", "DLT_PPP_ETHER",
