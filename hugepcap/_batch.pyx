@@ -15,7 +15,7 @@ from libc.string cimport memcpy
 
 from ._column cimport column
 from ._decode cimport Flows, decode_rows, filter_rows
-from ._hp cimport hp_columns_bytes, hp_columns_lay, hp_ring_unpin
+from ._hp cimport hp_columns_bytes, hp_columns_lay, hp_columns_wire_bytes, hp_ring_unpin
 from ._pcap cimport BPFProgram
 from ._ring cimport Ring
 from ._source cimport fork_generation
@@ -246,6 +246,12 @@ cdef class Batch:
         """PCAP_D_IN or PCAP_D_OUT: uint8 ("B"); 0 where it is not known."""
         self.check()
         return column(self.columns.direction, self.columns.nr, 1, b"B", self.store)
+
+    @property
+    def wire_bytes(self) -> int:
+        """The sum of ``len``."""
+        self.check()
+        return hp_columns_wire_bytes(&self.columns)
 
     # ---- packets ----
 

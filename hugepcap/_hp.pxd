@@ -243,6 +243,7 @@ cdef extern from "hp_columns.h" nogil:
 
     size_t hp_columns_bytes(uint32_t)
     void hp_columns_lay(hp_columns *, void *, uint32_t)
+    uint64_t hp_columns_wire_bytes(const hp_columns *)
     void hp_columns_add(hp_columns *, const hp_frame *)
     int hp_columns_collect(hp_columns *, hp_source *, hp_pins *)
     int hp_columns_pull(hp_columns *, hp_source *)

@@ -26,6 +26,7 @@ cdef extern from "hp_save.h" nogil:
         uint32_t snaplen
         uint64_t packets
         uint64_t bytes
+        uint64_t most
         hp_err err
 
     int hp_save_open(hp_save *)
@@ -49,5 +50,5 @@ cdef class Writer:
     cdef int enter(self) except -1
     cdef int settle(self, int rc) except -1
     cdef int drain(self) except -1
-    cdef int write_columns(self, hp_columns *columns) except -1
+    cdef int64_t write_columns(self, hp_columns *columns, uint64_t most) except -1
     cdef int put(self, Pkthdr hdr, const Py_buffer *view) except -1

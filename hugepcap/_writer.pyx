@@ -12,7 +12,7 @@ cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport EINTR
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport UINT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from ._batch cimport Batch
@@ -158,11 +158,12 @@ cdef class Writer:
                 self.settle(rc)
         return 0
 
-    cdef int write_columns(self, hp_columns *columns) except -1:
-        """Writes rows whose memory the caller keeps; all of it is the kernel's when this returns."""
+    cdef int64_t write_columns(self, hp_columns *columns, uint64_t most) except -1:
+        """Writes rows whose memory the caller keeps; all of it is the kernel's when this returns. How many."""
         cdef uint32_t row = 0
         cdef int rc = -EINTR
         self.enter()
+        self.save.most = most
         try:
             while rc < 0:
                 with nogil:
@@ -173,12 +174,13 @@ cdef class Writer:
                     self.settle(rc)
         finally:
             self.busy = False
-        return 0
+        return row
 
-    def write(self, Batch batch not None, /) -> int:
+    def write(self, Batch batch not None, /, *, max_bytes=None) -> int:
         """Writes a batch's packets, large ones straight from their memory, without the GIL. Returns how many.
 
-        They are the kernel's when this returns. Raises PcapError when the disk is full: the file then ends with
+        ``max_bytes``: stops before the packet that would make the file larger, ``batch[count:]`` is left for the
+        next; None: all are written. They are the kernel's when this returns. Raises PcapError when the disk is full: the file then ends with
         its last whole packet, and ``packets`` says how many it has; so, too, when Ctrl-C ends a wait for a pipe.
         ValueError when the batch was released or this Writer closed.
         """
@@ -186,9 +188,10 @@ cdef class Writer:
         batch.check()
         if batch.datalink != self.linktype:
             raise PcapError(f"write {self.name}: packets of link type {batch.datalink} into a file of {self.linktype}")
+        if max_bytes is not None and max_bytes < 0:
+            raise ValueError(f"max_bytes {max_bytes}: the file's size, 0 or more; None: no limit")
         kept = batch.part(0, batch.columns.nr)    # another thread may release the batch meanwhile
-        self.write_columns(&kept.columns)
-        return kept.columns.nr
+        return self.write_columns(&kept.columns, UINT64_MAX if max_bytes is None else max_bytes)
 
     def write_packet(self, Pkthdr hdr not None, packet, /) -> None:
         """Writes one packet: any buffer with at least ``hdr``'s caplen bytes.

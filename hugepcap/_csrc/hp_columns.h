@@ -40,6 +40,15 @@ static inline uint32_t hp_columns_row(struct hp_columns *columns, const struct h
 	return row;
 }
 
+static inline uint64_t hp_columns_wire_bytes(const struct hp_columns *columns)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t row = 0; row < columns->nr; row++)
+		sum += columns->len[row];
+	return sum;
+}
+
 /* A packet that is not from a ring. */
 static inline void hp_columns_add(struct hp_columns *columns, const struct hp_frame *frame)
 {

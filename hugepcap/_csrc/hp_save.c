@@ -152,7 +152,7 @@ static void put_data(struct hp_save *save, const struct hp_saved *packet, uint32
 		hp_copy(take_arena(save, caplen), packet->data, caplen);
 }
 
-static uint32_t put_pcap(struct hp_save *save, const struct hp_saved *packet, uint32_t caplen)
+static void put_pcap(struct hp_save *save, const struct hp_saved *packet, uint32_t caplen)
 {
 	uint8_t *at = take_arena(save, PCAP_HEADER_BYTES);
 	uint32_t nsec = (uint32_t)(packet->ts_ns % NS_PER_S);
@@ -162,7 +162,6 @@ static uint32_t put_pcap(struct hp_save *save, const struct hp_saved *packet, ui
 	at = put32(at, caplen);
 	put32(at, packet->len);
 	put_data(save, packet, caplen);
-	return PCAP_HEADER_BYTES + caplen;
 }
 
 /* Behind the packet: padding, the direction, the block's length once more. */
@@ -181,11 +180,9 @@ static void end_enhanced(struct hp_save *save, uint32_t padding, uint8_t directi
 	put32(at, total);
 }
 
-static uint32_t put_enhanced(struct hp_save *save, const struct hp_saved *packet, uint32_t caplen)
+static void put_enhanced(struct hp_save *save, const struct hp_saved *packet, uint32_t caplen, uint32_t total)
 {
 	uint64_t ticks = (uint64_t)(save->nanoseconds ? packet->ts_ns : packet->ts_ns / 1000);
-	uint32_t padding = -caplen % 4;
-	uint32_t total = ENHANCED_HEADER_BYTES + caplen + padding + (packet->direction ? FLAGS_OPTION_BYTES : 0) + 4;
 	uint8_t *at = take_arena(save, ENHANCED_HEADER_BYTES);
 
 	at = put32(at, ENHANCED_BLOCK);
@@ -196,8 +193,21 @@ static uint32_t put_enhanced(struct hp_save *save, const struct hp_saved *packet
 	at = put32(at, caplen);
 	put32(at, packet->len);
 	put_data(save, packet, caplen);
-	end_enhanced(save, padding, packet->direction, total);
-	return total;
+	end_enhanced(save, -caplen % 4, packet->direction, total);
+}
+
+static uint32_t captured(const struct hp_save *save, const struct hp_saved *packet)
+{
+	return packet->caplen < save->snaplen ? packet->caplen : save->snaplen;
+}
+
+static uint32_t record_bytes(const struct hp_save *save, const struct hp_saved *packet)
+{
+	uint32_t caplen = captured(save, packet);
+
+	if (!save->pcapng)
+		return PCAP_HEADER_BYTES + caplen;
+	return ENHANCED_HEADER_BYTES + caplen + -caplen % 4 + (packet->direction ? FLAGS_OPTION_BYTES : 0) + 4;
 }
 
 static int full(const struct hp_save *save)
@@ -214,8 +224,7 @@ static int time_fits(const struct hp_save *save, int64_t ts_ns)
 
 int hp_save_put(struct hp_save *save, const struct hp_saved *packet)
 {
-	uint32_t caplen = packet->caplen < save->snaplen ? packet->caplen : save->snaplen;
-	uint32_t bytes;
+	uint32_t bytes = record_bytes(save, packet);
 	int rc;
 
 	if (HP_UNLIKELY(!time_fits(save, packet->ts_ns)))
@@ -227,7 +236,10 @@ int hp_save_put(struct hp_save *save, const struct hp_saved *packet)
 		if (rc < 0)
 			return rc;
 	}
-	bytes = save->pcapng ? put_enhanced(save, packet, caplen) : put_pcap(save, packet, caplen);
+	if (save->pcapng)
+		put_enhanced(save, packet, captured(save, packet), bytes);
+	else
+		put_pcap(save, packet, captured(save, packet));
 	save->sizes[save->record_nr++] = bytes;
 	save->packets++;
 	save->bytes += bytes;
@@ -248,6 +260,8 @@ int hp_save_columns(struct hp_save *save, const struct hp_columns *columns, uint
 			.stays = 1,
 		};
 
+		if (save->bytes + record_bytes(save, &packet) > save->most)
+			break;
 		rc = hp_save_put(save, &packet);
 		if (rc < 0)
 			return rc;

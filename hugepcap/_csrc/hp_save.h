@@ -35,6 +35,7 @@ struct hp_save {
 	uint32_t snaplen;	/* longer packets are cut */
 	uint64_t packets;	/* whole records, pending ones included */
 	uint64_t bytes;
+	uint64_t most;		/* bytes that hp_save_columns() lets it have */
 
 	uint8_t *arena;
 	uint32_t arena_used;
@@ -57,7 +58,10 @@ void hp_save_close(struct hp_save *save);	/* leaves the descriptor alone */
  */
 int hp_save_put(struct hp_save *save, const struct hp_saved *packet);
 
-/* Adds the rows from *row on, and counts it up. As hp_save_put(), whose -EINTR means: call again. */
+/*
+ * Adds the rows from *row on, and counts it up; ends before one that would make more than `most` bytes.
+ * As hp_save_put(), whose -EINTR means: call again.
+ */
 int hp_save_columns(struct hp_save *save, const struct hp_columns *columns, uint32_t *row);
 
 /* Hands everything pending to the kernel. 0 or -errno; the next call goes on at the same byte. */

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from . import savefile
 from .read import Printer
-from .savefile import take, wire_bytes
 
 PART = ".part"
+WAIT_S = 0.1
 
 
 def of_readers(readers, path, form, rotation, lines):
@@ -54,20 +54,28 @@ class Lines:
         sys.stdout.flush()
 
 
-class File:
+class Batches:
+    """What takes packets by the batch, with write_all(batch)."""
+
+    def move(self, reader, most):
+        """Takes at most `most` packets; (how many, their bytes on the wire)."""
+        batch = reader.take_batch(most, WAIT_S)
+        if batch is None:
+            return 0, 0
+        with batch:
+            self.write_all(batch)
+            return len(batch), batch.wire_bytes
+
+
+class File(Batches):
     """One file, as -w names it; "-" is standard output."""
 
     def __init__(self, path, reader, form):
-        self.file = savefile.create(path, reader, form)
-
-    def move(self, reader, most):
-        return self.file.pump(reader, most)
-
-    def close(self):
-        self.file.close()
+        self.file = savefile.Savefile(path, reader, form)
+        self.write_all, self.close = self.file.write, self.file.close
 
 
-class Row:
+class Row(Batches):
     """Files numbered from where earlier ones end, each begun beside its name and renamed when it is complete.
 
     A file ends before the packet that would make it larger than `limit_bytes`, or `limit_s` seconds after it
@@ -89,24 +97,22 @@ class Row:
     def begin(self):
         self.final = self.path.with_name(f"{self.path.stem}.{next(self.numbers):06d}{self.path.suffix}")
         self.part = self.final.with_name(self.final.name + PART)
-        self.file = savefile.create(self.part, self.reader, self.form)
+        self.file = savefile.Savefile(self.part, self.reader, self.form)
         self.begun = time.monotonic()
 
     def move(self, reader, most):
-        if self.limit_s:
-            if time.monotonic() - self.begun >= self.limit_s:
+        if self.limit_s and time.monotonic() - self.begun >= self.limit_s:
+            self.rotate()
+        return super().move(reader, most)
+
+    def write_all(self, batch):
+        at = self.file.write(batch, self.limit_bytes)
+        while at < len(batch):
+            if self.file.is_empty():    # a packet larger than a file gets one of its own
+                at += self.file.write(batch[at:at + 1])
+            else:
                 self.rotate()
-            return self.file.pump(reader, most)
-        batch = take(reader, most)
-        count, wire = len(batch), wire_bytes(batch)
-        while batch:
-            # a packet larger than a file gets one of its own
-            fits = self.file.fitting(batch, self.limit_bytes) or int(self.file.is_empty())
-            self.file.write(batch[:fits])
-            batch = batch[fits:]
-            if batch:
-                self.rotate()
-        return count, wire
+            at += self.file.write(batch[at:], self.limit_bytes)
 
     def rotate(self):
         if not self.file.is_empty():

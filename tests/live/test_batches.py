@@ -52,6 +52,7 @@ def test_columns_say_what_the_headers_say(link):
 def test_formats(reader, link):
     send(link.near, 3)
     batch, = take(reader, 3)
+    assert batch.wire_bytes == sum(batch.len) == 3 * 60
     for name, form in FORMATS.items():
         column = getattr(batch, name)
         assert (column.format, column.shape, column.readonly) == (form, (3,), True)

@@ -69,6 +69,31 @@ def test_batches(source, path, tmp_path, form, nanoseconds, unit_ns):
 
 
 @pytest.mark.parametrize("form", FORMATS)
+def test_max_bytes(source, path, tmp_path, form):
+    """A file ends before the packet that would make it larger; with what is left the next begins."""
+    names, expected = [tmp_path / "0"], packets_of(path)
+    writer = hugepcap.Writer(names[-1], 1, format=form)
+    most = writer.bytes + max(len(data) for data in PACKETS) + 48    # one record's headers and padding are less
+    with source.next_block() as batch:
+        at = writer.write(batch, max_bytes=most)
+        while at < len(batch):
+            writer.close()
+            assert writer.bytes == names[-1].stat().st_size <= most < writer.bytes + 48 + batch.caplen[at]
+            names.append(tmp_path / str(len(names)))
+            writer = hugepcap.Writer(names[-1], 1, format=form)
+            at += writer.write(batch[at:], max_bytes=most)
+        writer.close()
+    assert len(names) > 3 and sum(map(packets_of, names), []) == expected
+
+
+def test_max_bytes_below_the_head_writes_nothing(source, tmp_path):
+    with source.next_block() as batch, hugepcap.Writer(tmp_path / "copy", 1) as writer:
+        assert writer.write(batch, max_bytes=0) == writer.packets == 0
+        with pytest.raises(ValueError, match="max_bytes -1"):
+            writer.write(batch, max_bytes=-1)
+
+
+@pytest.mark.parametrize("form", FORMATS)
 def test_what_other_programs_say(source, tmp_path, form):
     copy = tmp_path / "copy"
     with hugepcap.Writer(copy, 1, format=form) as writer:
