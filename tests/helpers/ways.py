@@ -81,5 +81,8 @@ def read(reader: Any, step: Step, count: int, mosts: Iterable[int]) -> list[Row]
         if len(rows) >= count:
             return rows
         assert time.monotonic() < end, f"{len(rows)} of {count} packets in {DEADLINE_S} s"
-        rows += step(reader, min(most, count - len(rows)))
+        most = min(most, count - len(rows))
+        got = step(reader, most)
+        assert len(got) <= most or step is _next_block, f"{len(got)} packets, {most} were asked for"
+        rows += got
     return rows
