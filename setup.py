@@ -21,7 +21,7 @@ EXTENSIONS = {
     "_column": [],
     "_pipe": ["hp_wait"],
     "_pcap": ["hp_bpf"],
-    "_mapfile": ["hp_err", "hp_file", "hp_pcapng"],
+    "_regular": ["hp_err", "hp_file", "hp_pcapng"],
     "_writer": ["hp_err", "hp_save"],
     "_ring": ["hp_err", "hp_sock", "hp_ring", "hp_mem", "hp_bpf"],
     "_source": ["hp_err", "hp_wait", "hp_source", "hp_ring", "hp_mem"],

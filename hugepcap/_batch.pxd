@@ -27,11 +27,6 @@ cdef class Arena(Memory):
     cdef int reserve(self, size_t more) except -1
 
 
-cdef class Kept(Memory):
-    """Memory of another object: a mapped file."""
-    cdef object keeper
-
-
 cdef class Spares:
     """Memory of columns whose batches are gone, for the next ones."""
     cdef void *memory[4]

@@ -10,7 +10,7 @@ from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_FillInfo
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.memoryview cimport PyMemoryView_FromObject
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc, realloc
+from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy
 
 from ._column cimport column
@@ -22,11 +22,7 @@ from ._source cimport fork_generation
 
 from .errors import PcapError
 
-cdef extern from "stdlib.h" nogil:
-    int posix_memalign(void **, size_t, size_t)
-
 cdef enum:
-    LINE_BYTES = 64
     SPARES = 4
 
 
@@ -83,11 +79,6 @@ cdef class Arena(Memory):
 
 
 @cython.final
-cdef class Kept(Memory):
-    pass
-
-
-@cython.final
 cdef class Spares:
     def __dealloc__(self):
         cdef int i
@@ -139,21 +130,23 @@ cdef Store new_store(Spares spares):
     if spares.nr:
         spares.nr -= 1
         store.memory = spares.memory[spares.nr]
-    elif posix_memalign(&store.memory, LINE_BYTES, size) != 0:
-        store.memory = NULL
+    else:
+        store.memory = calloc(1, size)
+    if store.memory == NULL:
         raise MemoryError(f"no memory for the columns of {spares.capacity} packets ({size} bytes)")
     store.spares = spares
     return store
 
 
 cdef Batch new_batch(Memory memory, Spares spares, int datalink):
-    """An empty batch over a memory, to be filled."""
+    """An empty batch over a memory, to be filled; None: the memory is known only then."""
     cdef Batch batch = Batch.__new__(Batch)
     batch.store = new_store(spares)
     batch.memory = memory
     batch.datalink = datalink
     hp_columns_lay(&batch.columns, batch.store.memory, spares.capacity)
-    batch.columns.base = memory.base
+    if memory is not None:
+        batch.columns.base = memory.base
     return batch
 
 
@@ -213,7 +206,7 @@ cdef class Batch:
 
     @property
     def offset(self):
-        """Where each begins: uint64 ("Q"), bytes from the start of the ring, file or copy."""
+        """Where each begins: uint64 ("Q"), bytes from where the memory of the ring, file or copy begins."""
         self.check()
         return column(self.columns.offset, self.columns.nr, 8, b"Q", self.store)
 

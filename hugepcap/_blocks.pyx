@@ -6,13 +6,13 @@ import warnings
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy
 
-from ._batch cimport Arena, Batch, Kept, Lease, new_arena, new_batch, new_lease, new_spares
+from ._batch cimport Arena, Batch, Lease, new_arena, new_batch, new_lease, new_spares
 from ._filtered cimport Filtered
 from ._hp cimport (
-    HP_FRAME, HP_NONE, HP_TOUCH_ALL, hp_broken, hp_columns_add, hp_columns_collect, hp_columns_pull,
+    HP_FRAME, HP_NONE, HP_TOUCH_ALL, hp_broken, hp_columns_add, hp_columns_collect,
     hp_now_ms, hp_source_next,
 )
-from ._mapfile cimport MapFile
+from ._regular cimport RegularFile, fill_columns, new_chunk
 from ._pcap cimport hp_frame
 from ._source cimport BROKEN, WAIT_FOREVER
 
@@ -77,8 +77,8 @@ cdef class Blocks(Filtered):
                 self.boundary()
             if self.ring_engine is not None:
                 return self.take_leased(max_blocks, timeout_ms)
-            if isinstance(self.pcap_engine, MapFile):
-                return self.take_mapped(self.pcap_engine)
+            if isinstance(self.pcap_engine, RegularFile):
+                return self.take_chunk(self.pcap_engine)
             return self.take_copied(timeout_ms)
         finally:
             self.leave()
@@ -120,24 +120,24 @@ cdef class Blocks(Filtered):
                       "copy()s", RuntimeWarning)
         return 0
 
-    cdef Batch take_mapped(self, MapFile file):
-        """A batch of a mapped file's own memory, which stays mapped while any view of it is there."""
-        cdef Kept memory = Kept.__new__(Kept)
+    cdef Batch take_chunk(self, RegularFile file):
+        """A batch of what was read of a file, and stays while any view of it is there."""
         cdef Batch batch
         cdef int rc
-        memory.base = <uint8_t *>file.file.map
-        memory.keeper = file
-        batch = new_batch(memory, self.spares, file.datalink())
         if hp_broken(&self.src):
             self.take_break()
             return None
+        batch = new_batch(None, self.spares, file.datalink())
         with nogil:
-            rc = hp_columns_pull(&batch.columns, &self.src)
+            rc = fill_columns(&file.file, &batch.columns)
         if rc < 0:
             if batch.columns.nr == 0:
                 self.fail(rc)
             self.defer(rc)
-        return batch if batch.columns.nr else None
+        if batch.columns.nr == 0:
+            return None
+        batch.memory = new_chunk(file.file.chunk)
+        return batch
 
     cdef Batch take_copied(self, int64_t timeout_ms):
         """A batch of what libpcap gives, whose packet is good only until the next."""

@@ -8,6 +8,7 @@ from libc.stdint cimport uint32_t
 from ._capture cimport Capture, as_program
 from ._hp cimport hp_source_settle
 from ._pcap cimport BPFProgram, Dumper
+from ._regular cimport RegularFile
 from ._source cimport as_int
 
 from . import _capture, _pcap, _ring
@@ -162,11 +163,11 @@ cdef class Control(Capture):
 
     @property
     def engine(self):
-        """Who captures: "ring" (ours), "libpcap", "savefile"; None before activate()."""
+        """Who reads: "ring" (ours, live), "savefile" (ours), "libpcap" for all else; None before activate()."""
         if self.ring_engine is not None:
             return "ring"
         if self.pcap_engine is not None:
-            return "savefile" if self.pcap_engine.offline else "libpcap"
+            return "savefile" if isinstance(self.pcap_engine, RegularFile) else "libpcap"
         return None
 
     @property

@@ -246,7 +246,6 @@ cdef extern from "hp_columns.h" nogil:
     uint64_t hp_columns_wire_bytes(const hp_columns *)
     void hp_columns_add(hp_columns *, const hp_frame *)
     int hp_columns_collect(hp_columns *, hp_source *, hp_pins *)
-    int hp_columns_pull(hp_columns *, hp_source *)
 
 
 cdef extern from "hp_batch.h" nogil:

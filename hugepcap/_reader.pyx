@@ -13,7 +13,7 @@ from ._hp cimport (
     HP_FRAME, HP_NONE, HP_TOUCH_ALL, hp_batch, hp_batch_add, hp_batch_collect, hp_batch_room, hp_record, hp_source_next,
 )
 from ._frame cimport data_of, header_of
-from ._mapfile cimport map_savefile
+from ._regular cimport read_savefile
 from ._pcap cimport PcapHandle, hp_frame
 from ._source cimport WAIT_FOREVER, as_int
 
@@ -320,5 +320,5 @@ def open_offline(path, /) -> Reader:
     cdef PcapHandle handle = _pcap.open_savefile(path)
     reader.path = handle.name
     reader.tstamp_precision = _capture.TSTAMP_PRECISION_NANO if handle.nanoseconds else _capture.TSTAMP_PRECISION_MICRO
-    reader.adopt_pcap(map_savefile(handle) or handle)
+    reader.adopt_pcap(read_savefile(handle) or handle)
     return reader

@@ -14,7 +14,7 @@ from ._hp cimport (
     hp_edge_wait, hp_filter_publish, hp_now_ms, hp_ring_pending, hp_source, hp_source_next, hp_source_release,
     hp_source_settle, hp_source_settle_block, hp_wait, hp_wake, hp_wake_drain, hp_wake_open,
 )
-from ._mapfile cimport MapFile, pull_mapped
+from ._regular cimport RegularFile, pull_regular
 from ._pcap cimport BPFProgram, PcapHandle, hp_frame, pull
 
 from .errors import PcapCorruptError, PcapError, from_errno
@@ -245,9 +245,9 @@ cdef class Source:
         self.open_waits(handle.fd(), False)
         self.pcap_engine = handle
         self.src.ring = NULL
-        if isinstance(handle, MapFile):
-            self.src.pull = pull_mapped
-            self.src.ctx = &(<MapFile>handle).file
+        if isinstance(handle, RegularFile):
+            self.src.pull = pull_regular
+            self.src.ctx = &(<RegularFile>handle).file
         else:
             self.src.pull = pull
             self.src.ctx = &handle.state

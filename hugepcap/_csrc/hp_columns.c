@@ -11,7 +11,7 @@ static size_t padded(size_t bytes)
 
 size_t hp_columns_bytes(uint32_t capacity)
 {
-	return 2 * padded(8 * (size_t)capacity) + 4 * padded(4 * (size_t)capacity) + 2 * padded(2 * (size_t)capacity) +
+	return LINE_BYTES + 2 * padded(8 * (size_t)capacity) + 4 * padded(4 * (size_t)capacity) + 2 * padded(2 * (size_t)capacity) +
 	       padded(capacity);
 }
 
@@ -25,7 +25,7 @@ static void *take(uint8_t **at, size_t bytes)
 
 void hp_columns_lay(struct hp_columns *columns, void *memory, uint32_t capacity)
 {
-	uint8_t *at = memory;
+	uint8_t *at = (uint8_t *)padded((uintptr_t)memory);
 
 	columns->nr = 0;
 	columns->capacity = capacity;
@@ -42,7 +42,7 @@ void hp_columns_lay(struct hp_columns *columns, void *memory, uint32_t capacity)
 
 static inline void add_frame(struct hp_columns *columns, const struct hp_frame *frame)
 {
-	uint32_t row = hp_columns_row(columns, frame);
+	uint32_t row = hp_columns_add(columns, frame);
 	int tagged = hp_frame_tagged(frame);
 	int outgoing = hp_frame_sll(frame)->sll_pkttype == PACKET_OUTGOING;
 
@@ -94,14 +94,3 @@ int hp_columns_collect(struct hp_columns *columns, struct hp_source *src, struct
 	return HP_FRAME;
 }
 
-int hp_columns_pull(struct hp_columns *columns, struct hp_source *src)
-{
-	struct hp_columns into = *columns;
-	struct hp_frame frame;
-	int rc = HP_FRAME;
-
-	while (into.nr < into.capacity && (rc = hp_source_next(src, &src->cur, &frame, HP_TOUCH_HEADS)) == HP_FRAME)
-		hp_columns_add(&into, &frame);
-	columns->nr = into.nr;
-	return rc;
-}

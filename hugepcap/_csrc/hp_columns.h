@@ -24,12 +24,15 @@ struct hp_columns {
 	uint8_t *direction;	/* HP_DIR_IN, HP_DIR_OUT; 0: not known */
 };
 
-/* The columns' memory is one piece of this many bytes; hp_columns_lay() lays them out in it. */
+/* The columns' memory is one piece of this many bytes, zeros at first; hp_columns_lay() lays them out in it. */
 size_t hp_columns_bytes(uint32_t capacity);
 void hp_columns_lay(struct hp_columns *columns, void *memory, uint32_t capacity);
 
-/* What every packet has, wherever it came from. */
-static inline uint32_t hp_columns_row(struct hp_columns *columns, const struct hp_frame *frame)
+/*
+ * Adds what every packet has, wherever it came from; returns its row. What only a ring knows stays what it was: 0,
+ * where the memory never had a ring's packets.
+ */
+static inline uint32_t hp_columns_add(struct hp_columns *columns, const struct hp_frame *frame)
 {
 	uint32_t row = columns->nr++;
 
@@ -49,16 +52,6 @@ static inline uint64_t hp_columns_wire_bytes(const struct hp_columns *columns)
 	return sum;
 }
 
-/* A packet that is not from a ring. */
-static inline void hp_columns_add(struct hp_columns *columns, const struct hp_frame *frame)
-{
-	uint32_t row = hp_columns_row(columns, frame);
-
-	columns->rxhash[row] = columns->status[row] = 0;
-	columns->vlan_tci[row] = columns->vlan_tpid[row] = 0;
-	columns->direction[row] = 0;
-}
-
 /* The blocks that a batch of packets lies in. */
 struct hp_pins {
 	uint32_t *blocks;
@@ -71,8 +64,5 @@ struct hp_pins {
  * HP_FRAME (a list is full), HP_NONE, or -errno; what was added before an error is good.
  */
 int hp_columns_collect(struct hp_columns *columns, struct hp_source *src, struct hp_pins *pins);
-
-/* The same from a source whose packets all stay where they are: a mapped file. Also HP_EOF. */
-int hp_columns_pull(struct hp_columns *columns, struct hp_source *src);
 
 #endif

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The mapping of a file, and the records of the pcap format. */
+/* Reading a file in chunks, and the records of the pcap format. */
 #include "hp_file.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
-#include <sys/mman.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define FILE_HEADER_BYTES 24u
 #define RECORD_BYTES 16u
@@ -19,10 +19,47 @@
 #define MAGIC_PCAPNG 0x0a0d0d0au
 #define ORDER_PCAPNG 0x1a2b3c4du
 
-/* So much is mapped behind the file's end; address space alone, which reading never touches before the file does. */
-#define GROWTH_BYTES (16ull << 30)
-/* How often the size is asked for. Measured: MADV_POPULATE_READ of such windows is slower than the faults it saves. */
-#define WINDOW_BYTES (64u << 10)
+/* Room of a chunk; longer records get one of their own. It has to stay in the cache from the copy to the walk. */
+#ifndef HP_FILE_CHUNK_BYTES
+#define HP_FILE_CHUNK_BYTES (256u << 10)
+#endif
+
+void hp_chunk_unref(struct hp_chunk *chunk)
+{
+	if (chunk && __atomic_sub_fetch(&chunk->refs, 1, __ATOMIC_ACQ_REL) == 0)
+		free(chunk);
+}
+
+/* Whether it may be overwritten: nobody but the file has it. */
+static int usable(const struct hp_chunk *chunk, size_t room)
+{
+	return chunk && chunk->room >= room && __atomic_load_n(&chunk->refs, __ATOMIC_ACQUIRE) == 1;
+}
+
+/* Where there is a usable chunk, or else where one has to be put. */
+static struct hp_chunk **choose_slot(struct hp_file *file, size_t room)
+{
+	struct hp_chunk **slot, **end = file->chunks + HP_FILE_CHUNKS;
+
+	for (slot = file->chunks; slot < end; slot++)
+		if (usable(*slot, room))
+			return slot;
+	for (slot = file->chunks; slot < end; slot++)
+		if (!*slot)
+			return slot;
+	return &file->chunks[file->replaced++ % HP_FILE_CHUNKS];
+}
+
+static struct hp_chunk *new_chunk(size_t room)
+{
+	struct hp_chunk *chunk = malloc(sizeof(*chunk) + room);
+
+	if (chunk) {
+		chunk->refs = 1;
+		chunk->room = room;
+	}
+	return chunk;
+}
 
 static int ask_size(struct hp_file *file)
 {
@@ -33,25 +70,60 @@ static int ask_size(struct hp_file *file)
 	if ((uint64_t)now.st_size < file->at)
 		return hp_fail(&file->err, EBADMSG, "read", "the file was cut off to %llu bytes while it was being read",
 			       (unsigned long long)now.st_size);
-	if ((uint64_t)now.st_size > file->map_bytes)
-		return hp_fail(&file->err, EFBIG, "read", "the file has grown to %llu bytes, of which %zu are mapped: "
-			       "open it again", (unsigned long long)now.st_size, file->map_bytes);
 	file->size = (uint64_t)now.st_size;
 	return 0;
 }
 
+/* Reads from the file's `from` on until the chunk has `bytes`; fewer where the file has no more. */
+static int fill(struct hp_file *file, uint64_t have, uint64_t bytes)
+{
+	ssize_t got = 1;
+
+	while (have < bytes && got) {
+		got = pread(file->fd, file->chunk->bytes + have, bytes - have, (off_t)(file->from + have));
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return hp_fail(&file->err, errno, "read", "%s", strerror(errno));
+		have += (uint64_t)got;
+		file->until = file->from + have;
+	}
+	return 0;
+}
+
+/* Makes `at` the chunk's beginning, and the chunk as full as it gets, at least with `bytes` if the file has them. */
+static int refill(struct hp_file *file, uint64_t bytes)
+{
+	size_t room = bytes < HP_FILE_CHUNK_BYTES ? HP_FILE_CHUNK_BYTES : bytes;
+	uint64_t have = file->until - file->at, left = file->size - file->at;
+	struct hp_chunk **slot = choose_slot(file, room);
+	struct hp_chunk *chunk = usable(*slot, room) ? *slot : new_chunk(room);
+
+	if (!chunk)
+		return hp_fail(&file->err, ENOMEM, "read", "no memory for %zu bytes of the file", room);
+	if (have)
+		memmove(chunk->bytes, hp_file_here(file), have);
+	if (chunk != *slot)
+		hp_chunk_unref(*slot);
+	*slot = file->chunk = chunk;
+	file->from = file->at;
+	file->until = file->at + have;
+	return fill(file, have, left < chunk->room ? left : chunk->room);
+}
+
 int hp_file_ask(struct hp_file *file, uint64_t bytes)
 {
-	uint64_t left, window = bytes < WINDOW_BYTES ? WINDOW_BYTES : bytes;
-	int rc = ask_size(file);
+	int rc;
 
-	if (rc < 0) {
-		file->until = file->at;
-		return rc;
-	}
-	left = file->size - file->at;
-	file->until = file->at + (left < window ? left : window);
-	return bytes <= left;
+	if (file->pinned)
+		return -EAGAIN;
+	rc = ask_size(file);
+	if (rc == 0 && bytes <= file->size - file->at)
+		rc = refill(file, bytes);
+	if (rc == 0 && bytes <= file->until - file->at)
+		return 1;
+	file->from = file->until = file->at;	/* what is read later is read anew: by then it may be different */
+	return rc;
 }
 
 /* A short rest of a file, and how much of what it is. */
@@ -79,7 +151,7 @@ static void order_lengths(const struct hp_file *file, struct hp_frame *frame)
 
 static int next_record(struct hp_file *file, struct hp_frame *frame)
 {
-	const uint8_t *record = file->map + file->at;
+	const uint8_t *record;
 	uint64_t whole;
 	int rc = hp_file_have(file, file->header_bytes);
 
@@ -88,6 +160,7 @@ static int next_record(struct hp_file *file, struct hp_frame *frame)
 			return rc;
 		return file->size == file->at ? HP_EOF : truncated(file, file->header_bytes, "packet header");
 	}
+	record = hp_file_here(file);
 	frame->sec = hp_file_u32(file, record);
 	frame->nsec = hp_file_u32(file, record + 4) * file->nsec_factor;
 	frame->caplen = hp_file_u32(file, record + 8);
@@ -100,9 +173,8 @@ static int next_record(struct hp_file *file, struct hp_frame *frame)
 	rc = hp_file_have(file, whole);
 	if (HP_UNLIKELY(rc <= 0))
 		return rc < 0 ? rc : truncated(file, whole, "packet and its header");
-	frame->data = (uint8_t *)(uintptr_t)(record + file->header_bytes);
+	frame->data = (uint8_t *)(uintptr_t)(hp_file_here(file) + file->header_bytes);
 	file->at += whole;
-	hp_file_prefetch(record, whole);
 	if (HP_UNLIKELY(frame->caplen > file->snaplen))
 		frame->caplen = file->snaplen;
 	return HP_FRAME;
@@ -129,6 +201,23 @@ int hp_file_next(struct hp_file *file, struct hp_frame *frame)
 	return HP_FRAME;
 }
 
+int hp_file_columns(struct hp_file *file, struct hp_columns *columns)
+{
+	struct hp_columns into = *columns;
+	struct hp_frame frame;
+	int rc = HP_FRAME;
+
+	while (into.nr < into.capacity && (rc = hp_file_next(file, &frame)) == HP_FRAME) {
+		file->pinned = 1;
+		into.base = file->chunk->bytes;
+		hp_columns_add(&into, &frame);
+	}
+	file->pinned = 0;
+	columns->base = into.base;
+	columns->nr = into.nr;
+	return rc == -EAGAIN ? HP_FRAME : rc;
+}
+
 /* Link types whose packets libpcap mends, or allows to be longer than others. */
 static int left_to_libpcap(const struct hp_file *file, int dlt)
 {
@@ -144,7 +233,7 @@ static int left_to_libpcap(const struct hp_file *file, int dlt)
 
 static int open_pcap(struct hp_file *file, uint32_t magic)
 {
-	uint16_t major = hp_file_u16(file, file->map + 4), minor = hp_file_u16(file, file->map + 6);
+	uint16_t major = hp_file_u16(file, file->chunk->bytes + 4), minor = hp_file_u16(file, file->chunk->bytes + 6);
 
 	file->nsec_factor = magic == MAGIC_NANO ? 1 : 1000;
 	file->header_bytes = magic == MAGIC_MODIFIED ? RECORD_BYTES_MODIFIED : RECORD_BYTES;
@@ -158,42 +247,33 @@ static int open_pcap(struct hp_file *file, uint32_t magic)
 
 static int recognise(struct hp_file *file)
 {
-	uint32_t magic = hp_file_u32(file, file->map);
+	uint32_t magic = hp_file_u32(file, file->chunk->bytes);
 
 	if (magic == MAGIC_PCAPNG) {	/* the same in either order: another word tells */
 		file->pcapng = 1;
-		file->swapped = hp_file_u32(file, file->map + 8) != ORDER_PCAPNG;
-		file->at = hp_file_u32(file, file->map + 4);	/* libpcap has looked at the first section's header */
+		file->swapped = hp_file_u32(file, file->chunk->bytes + 8) != ORDER_PCAPNG;
+		file->at = hp_file_u32(file, file->chunk->bytes + 4);	/* libpcap has looked at the first section's header */
 		return file->at <= file->size ? 0 : -EOPNOTSUPP;
 	}
 	file->swapped = magic != MAGIC_MICRO && magic != MAGIC_NANO && magic != MAGIC_MODIFIED;
-	magic = hp_file_u32(file, file->map);
+	magic = hp_file_u32(file, file->chunk->bytes);
 	if (magic != MAGIC_MICRO && magic != MAGIC_NANO && magic != MAGIC_MODIFIED)
 		return -EOPNOTSUPP;
 	return open_pcap(file, magic);
 }
 
-static int map(struct hp_file *file)
+/* The first bytes. */
+static int begin(struct hp_file *file)
 {
 	struct stat now;
-	void *at;
+	int rc;
 
 	if (fstat(file->fd, &now) < 0)
 		return -errno;
-	if (!S_ISREG(now.st_mode) || now.st_size < FILE_HEADER_BYTES)
+	if (!S_ISREG(now.st_mode))
 		return -EOPNOTSUPP;
-	file->size = (uint64_t)now.st_size;
-	file->map_bytes = file->size + GROWTH_BYTES;
-	at = mmap(NULL, file->map_bytes, PROT_READ, MAP_SHARED, file->fd, 0);
-	if (at == MAP_FAILED) {		/* where address space is limited (ulimit -v) */
-		file->map_bytes = file->size;
-		at = mmap(NULL, file->map_bytes, PROT_READ, MAP_SHARED, file->fd, 0);
-	}
-	if (at == MAP_FAILED)
-		return -errno;
-	file->map = at;
-	madvise(at, file->size, MADV_SEQUENTIAL);
-	return 0;
+	rc = hp_file_ask(file, FILE_HEADER_BYTES);
+	return rc < 0 ? rc : rc ? 0 : -EOPNOTSUPP;
 }
 
 int hp_file_open(struct hp_file *file, int fd, int dlt, uint32_t snaplen)
@@ -204,13 +284,13 @@ int hp_file_open(struct hp_file *file, int fd, int dlt, uint32_t snaplen)
 	file->fd = fd;
 	file->snaplen = snaplen;
 	file->linktype = -1;
-	rc = map(file);
-	if (rc < 0)
-		return rc;
-	rc = recognise(file);
+	rc = begin(file);
+	if (rc == 0)
+		rc = recognise(file);
 	if (rc == 0 && left_to_libpcap(file, dlt))
 		rc = -EOPNOTSUPP;
-	file->until = file->at;
+	if (rc == 0 && file->at > file->until)
+		file->from = file->until = file->at;
 	if (rc < 0)
 		hp_file_close(file);
 	return rc;
@@ -218,10 +298,12 @@ int hp_file_open(struct hp_file *file, int fd, int dlt, uint32_t snaplen)
 
 void hp_file_close(struct hp_file *file)
 {
-	if (file->map)
-		munmap((void *)(uintptr_t)file->map, file->map_bytes);
+	for (uint32_t i = 0; i < HP_FILE_CHUNKS; i++) {
+		hp_chunk_unref(file->chunks[i]);
+		file->chunks[i] = NULL;
+	}
 	free(file->interfaces);
-	file->map = NULL;
+	file->chunk = NULL;
 	file->interfaces = NULL;
 	file->interface_nr = file->interface_room = 0;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Regular pcap and pcapng files, packet by packet from a read-only mapping.
+ * Regular pcap and pcapng files, packet by packet from chunks that pread(2) fills.
  *
- * Every offset is checked against the file's size, which is asked for anew with each window: what another
- * process cuts off is an error where it is seen in time, and SIGBUS where it goes between that and the read.
+ * A mapping would need no copy, but its page faults cost more than the copy into memory that is in the CPU's cache
+ * already, and what another process cuts off would be SIGBUS instead of an error.
  * Formats: pcap-savefile(5); draft-ietf-opsawg-pcapng. What is accepted, and what is not, is libpcap's choice.
  */
 #ifndef HP_FILE_H
@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "hp_columns.h"
 #include "hp_err.h"
 #include "hp_source.h"
 
@@ -27,13 +28,33 @@ struct hp_interface {
 	int64_t offset_s;
 };
 
+/* Bytes of a file; they stay as long as anybody but the file refers to them. */
+struct hp_chunk {
+	uint32_t refs;		/* atomic */
+	size_t room;
+	uint8_t bytes[];
+};
+
+static inline void hp_chunk_ref(struct hp_chunk *chunk)
+{
+	__atomic_add_fetch(&chunk->refs, 1, __ATOMIC_RELAXED);
+}
+
+void hp_chunk_unref(struct hp_chunk *chunk);	/* NULL is nothing */
+
+/* How many chunks a file keeps: the one it reads, and those that batches give back by and by. */
+#define HP_FILE_CHUNKS 4u
+
 struct hp_file {
-	const uint8_t *map;
-	size_t map_bytes;	/* more than the file has: it may grow */
-	uint64_t size;		/* of the file, when it was last asked for */
-	uint64_t until;		/* bytes that may be read without asking again */
+	struct hp_chunk *chunk;	/* has the file's bytes from `from` to `until` */
+	uint64_t from;
+	uint64_t until;
 	uint64_t at;		/* the next record or block */
+	uint64_t size;		/* of the file, when it was last asked for */
 	int fd;
+	int pinned;		/* packets of the batch being made lie in the chunk: it has to do */
+	struct hp_chunk *chunks[HP_FILE_CHUNKS];
+	uint32_t replaced;	/* how often one of them gave way to another */
 
 	int pcapng;
 	int swapped;		/* its byte order is not ours */
@@ -56,28 +77,39 @@ struct hp_file {
 };
 
 /*
- * Maps a file that libpcap has opened, and found to be of this DLT and snapshot length. The descriptor stays the
- * caller's and has to stay open. 0; -EOPNOTSUPP for what is left to libpcap; -errno.
+ * Reads a file that libpcap has opened, and found to be of this DLT and snapshot length. The descriptor stays the
+ * caller's, has to stay open, and its position is not used. 0; -EOPNOTSUPP for what is left to libpcap; -errno.
  */
 int hp_file_open(struct hp_file *file, int fd, int dlt, uint32_t snaplen);
 void hp_file_close(struct hp_file *file);
 
 /*
- * The next packet that the filter accepts: HP_FRAME, HP_EOF, or -errno and `err`. It stays where it is until
- * hp_file_close(). After HP_EOF and errors, another call looks whether the file has grown.
+ * The next packet that the filter accepts: HP_FRAME, HP_EOF, or -errno and `err`. It stays where it is until the
+ * next call. After HP_EOF and errors, another call looks whether the file has grown.
  */
 int hp_file_next(struct hp_file *file, struct hp_frame *frame);
+
+/*
+ * Fills empty columns with what comes next, all of it in file->chunk, which stays as it is for whoever refers to it.
+ * As hp_file_next(); HP_FRAME also where another chunk would be needed.
+ */
+int hp_file_columns(struct hp_file *file, struct hp_columns *columns);
 
 /* In hp_pcapng.c: the next packet, filtered or not. */
 int hp_pcapng_next(struct hp_file *file, struct hp_frame *frame);
 
-/* The slow path of hp_file_have(), in hp_file.c. */
+/* The slow path of hp_file_have(), in hp_file.c: reads on. */
 int hp_file_ask(struct hp_file *file, uint64_t bytes);
 
-/* Whether the file has so many bytes from `at` on; -errno where it cannot be told. */
+/* Whether the file has so many bytes from `at` on, which are then in the chunk; -errno where it cannot be told. */
 static inline int hp_file_have(struct hp_file *file, uint64_t bytes)
 {
 	return HP_LIKELY(bytes <= file->until - file->at) ? 1 : hp_file_ask(file, bytes);
+}
+
+static inline const uint8_t *hp_file_here(const struct hp_file *file)
+{
+	return file->chunk->bytes + (file->at - file->from);
 }
 
 static inline uint32_t hp_file_u32(const struct hp_file *file, const uint8_t *at)
@@ -94,15 +126,6 @@ static inline uint16_t hp_file_u16(const struct hp_file *file, const uint8_t *at
 
 	memcpy(&value, at, sizeof(value));
 	return file->swapped ? __builtin_bswap16(value) : value;
-}
-
-/* How far ahead memory is fetched; the hardware's own prefetcher starts anew in every page. */
-#define HP_FILE_AHEAD_BYTES 2048u
-
-static inline void hp_file_prefetch(const uint8_t *record, uint64_t bytes)
-{
-	for (uint64_t line = 0; line < bytes && line < 256; line += 64)
-		__builtin_prefetch(record + HP_FILE_AHEAD_BYTES + line);
 }
 
 #endif

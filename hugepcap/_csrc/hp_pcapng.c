@@ -49,7 +49,7 @@ static int truncated(struct hp_file *file, uint32_t wanted)
 /* Looks at the block at file->at, which stays the next. HP_FRAME, HP_EOF or -errno. */
 static int peek_block(struct hp_file *file, struct body *body)
 {
-	const uint8_t *block = file->map + file->at;
+	const uint8_t *block;
 	uint32_t total;
 	int rc = hp_file_have(file, 8);
 
@@ -58,7 +58,7 @@ static int peek_block(struct hp_file *file, struct body *body)
 			return rc;
 		return file->size == file->at ? HP_EOF : truncated(file, 8);
 	}
-	total = hp_file_u32(file, block + 4);
+	total = hp_file_u32(file, hp_file_here(file) + 4);
 	if (HP_UNLIKELY(total < BLOCK_BYTES_MIN || total % 4))
 		return corrupt(file, "block has a length of %u: it must be 12 or more, in fours", total);
 	if (HP_UNLIKELY(total > BLOCK_BYTES_MAX))
@@ -66,6 +66,7 @@ static int peek_block(struct hp_file *file, struct body *body)
 	rc = hp_file_have(file, total);
 	if (HP_UNLIKELY(rc <= 0))
 		return rc < 0 ? rc : truncated(file, total);
+	block = hp_file_here(file);
 	if (HP_UNLIKELY(hp_file_u32(file, block + total - 4) != total))
 		return corrupt(file, "block begins with a length of %u and ends with another", total);
 	body->kind = hp_file_u32(file, block);
@@ -292,7 +293,6 @@ int hp_pcapng_next(struct hp_file *file, struct hp_frame *frame)
 		if (HP_UNLIKELY(rc < 0))
 			return rc;
 		file->at += body.bytes + BLOCK_BYTES_MIN;
-		hp_file_prefetch(body.at, body.bytes);
 	} while (rc != HP_FRAME);
 	return rc;
 }

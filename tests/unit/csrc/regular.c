@@ -1,40 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Mutated files, a seeded number of them, read by hp_file and by libpcap: mapfile SEED COUNT; input: number of
- * files, each length and bytes. What libpcap opens, both must read alike. The mapping is an allocation of exactly
- * the file's size. Prints how many files libpcap opened, how many packets they had, how many ended in an error.
+ * Mutated files, a seeded number of them, read by hp_file and by libpcap: regular SEED COUNT; input: number of
+ * files, each length and bytes. What libpcap opens, both must read alike, here in chunks of
+ * HP_FILE_CHUNK_BYTES and no more. Prints how many files libpcap opened, how many packets they had, how many ended in an error.
  */
 #define _GNU_SOURCE
 #include <pcap/pcap.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-static void *map_copy(void *addr, size_t bytes, int prot, int flags, int fd, off_t offset);
-static int unmap_copy(void *at, size_t bytes);
-
-#define mmap map_copy
-#define munmap unmap_copy
-#define madvise(at, bytes, advice) ((void)0)
 #include "hp_file.c"
-#undef mmap
-#undef munmap
-
 #include "input.h"
 
 static const uint8_t *content;
 static size_t content_bytes;
 static uint64_t seed;
-
-static void *map_copy(void *addr, size_t bytes, int prot, int flags, int fd, off_t offset)
-{
-	return memcpy(malloc(content_bytes), content, content_bytes);
-}
-
-static int unmap_copy(void *at, size_t bytes)
-{
-	free(at);
-	return 0;
-}
 
 /* xorshift64* (Vigna) */
 static uint32_t below(uint32_t limit)
@@ -122,7 +102,7 @@ int main(int argc, char **argv)
 		content_bytes = bytes;
 		stream = fmemopen(copy, bytes, "rb");
 		handle = pcap_fopen_offline_with_tstamp_precision(stream, PCAP_TSTAMP_PRECISION_NANO, reason);
-		if (handle && ftruncate(fd, bytes) == 0 &&
+		if (handle && ftruncate(fd, 0) == 0 && pwrite(fd, copy, bytes, 0) == (ssize_t)bytes &&
 		    hp_file_open(&file, fd, pcap_datalink(handle), (uint32_t)pcap_snapshot(handle)) == 0) {
 			opened++;
 			errors += (unsigned)read_both(handle, &file, &packets);

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 from typing import final
 
+from ._batch import Memory
 from ._pcap import PcapHandle
 
 @final
-class MapFile(PcapHandle): ...
+class Chunk(Memory): ...
+@final
+class RegularFile(PcapHandle): ...

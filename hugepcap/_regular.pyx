@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""MapFile: regular pcap and pcapng files by mmap, behind the interface of PcapHandle.
+"""RegularFile: regular pcap and pcapng files in chunks, behind the interface of PcapHandle.
 
 libpcap opens the file and settles what it is: link type, snapshot length, and the words in which a foreign file
 is refused. The packets do not go through it.
@@ -26,7 +26,22 @@ cdef extern from *:
 
 
 @cython.final
-cdef class MapFile(PcapHandle):
+cdef class Chunk(Memory):
+    def __dealloc__(self):
+        hp_chunk_unref(self.chunk)
+
+
+cdef Chunk new_chunk(hp_chunk *chunk):
+    """Keeps a chunk that a file goes on from."""
+    cdef Chunk memory = Chunk.__new__(Chunk)
+    hp_chunk_ref(chunk)
+    memory.chunk = chunk
+    memory.base = chunk.bytes
+    return memory
+
+
+@cython.final
+cdef class RegularFile(PcapHandle):
     def __cinit__(self):
         memset(&self.file, 0, sizeof(self.file))
 
@@ -49,20 +64,24 @@ cdef class MapFile(PcapHandle):
         self.program = program
 
 
-cdef int pull_mapped(void *ctx, hp_frame *frame) noexcept nogil:
-    """hp_source's pull for a MapFile; ctx is its struct hp_file."""
+cdef int pull_regular(void *ctx, hp_frame *frame) noexcept nogil:
+    """hp_source's pull for a RegularFile; ctx is its struct hp_file."""
     return hp_file_next(<hp_file *>ctx, frame)
 
 
-cdef MapFile map_savefile(PcapHandle opened):
-    """The same file by mmap; None for pipes, devices and what hp_file_open() leaves to libpcap.
+cdef int fill_columns(hp_file *file, hp_columns *columns) noexcept nogil:
+    return hp_file_columns(file, columns)
+
+
+cdef RegularFile read_savefile(PcapHandle opened):
+    """The same file, read here; None for pipes, devices and what hp_file_open() leaves to libpcap.
 
     The handle goes on being libpcap's for all but packets; it is not to be read from any more.
     """
-    cdef MapFile made
+    cdef RegularFile made
     if not opened.offline or opened.pipe is not None:
         return None
-    made = MapFile.__new__(MapFile)
+    made = RegularFile.__new__(RegularFile)
     if hp_file_open(&made.file, opened.fd(), opened.datalink(), opened.snapshot()) < 0:
         return None
     made.name = opened.name

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Files by mmap: the same packets as through libpcap, in memory that outlives the reader, while files change."""
+"""Regular files: the same packets as through libpcap, in memory that outlives the reader, while files change."""
 
 import gc
 import os
@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 
+import numpy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,6 +35,11 @@ def written(tmp_path, raw, name="file"):
     path = tmp_path / name
     path.write_bytes(raw)
     return path
+
+
+def descriptor_of(path):
+    numbers = os.listdir("/proc/self/fd")
+    return next(int(number) for number in numbers if os.path.realpath(f"/proc/self/fd/{number}") == str(path))
 
 
 def by_iteration(path):
@@ -83,23 +89,26 @@ def test_views_outlive_everything(tmp_path):
     assert all(view.readonly for view in views)
 
 
-def mapped(path):
-    with open("/proc/self/maps") as maps:
-        return any(line.rstrip().endswith(str(path)) for line in maps)
+def test_batches_that_are_kept_do_not_change(tmp_path):
+    """More of them than a file keeps chunks, of records on both sides of a chunk's size; their memory is given back."""
+    records = [Record(bytes([number]) * size, number, number) for number, size in enumerate([70_000] * 40 + [262_144] * 5)]
+    path = written(tmp_path, pcap_bytes(records, snaplen=262_144))
+    with hugepcap.open_offline(path) as reader:
+        batches = list(reader.batches())
+    assert len(batches) > 12
+    assert [bytes(view) for batch in batches for view in batch] == [record.data for record in records]
+    view = batches[7][0]
+    del batches
+    gc.collect()
+    assert view == records[7 * 3].data
 
 
-def test_the_mapping_goes_with_the_last_view(tmp_path):
-    path = written(tmp_path, FORMS["cooked"])
-    reader = hugepcap.open_offline(path)
-    view = reader.next_block()[3]
-    assert mapped(path), "the file is not mapped: who reads it?"
-    reader.close()
-    del reader
-    gc.collect()
-    assert mapped(path)
-    del view
-    gc.collect()
-    assert not mapped(path)
+def test_memory_is_used_again(tmp_path):
+    """Who lets batches go reads a file of any size in a few chunks."""
+    path = written(tmp_path, pcap_bytes([Record(bytes(65_000), 1, 1)] * 64))
+    with hugepcap.open_offline(path) as reader:
+        places = {numpy.asarray(batch[0]).ctypes.data - batch.offset[0] for batch in reader.batches()}
+    assert len(places) <= 4
 
 
 # ---- what is left to libpcap ----
@@ -109,7 +118,7 @@ def test_the_mapping_goes_with_the_last_view(tmp_path):
 def test_link_types_that_libpcap_mends(tmp_path, order, linktype, ours):
     path = written(tmp_path, pcap_bytes(RECORDS[:1], order=order, linktype=linktype))
     with hugepcap.open_offline(path) as reader:
-        assert mapped(path) == ours
+        assert reader.engine == ("savefile" if ours else "libpcap")
         assert reader.next()[0].getcaplen()
 
 
@@ -158,13 +167,23 @@ def test_a_record_that_is_being_written(tmp_path):
 
 @pytest.mark.parametrize("cut", [24, 24 + 5])
 def test_a_file_that_is_cut_off(tmp_path, cut):
-    """Seen with the next window: an error, and not SIGBUS."""
-    records = [Record(bytes(4096 - 16), 1, 1)] * 40    # 16 of them are a window of 64 KiB
-    path = written(tmp_path, pcap_bytes(records))
+    """What was read before is given; where more is needed, there is an error, and not SIGBUS."""
+    path = written(tmp_path, pcap_bytes([Record(bytes([number]) * (4096 - 16), 1, 1) for number in range(200)]))
     with hugepcap.open_offline(path) as reader:
-        reader.loop(16, lambda *packet: None)
+        first = reader.next_block()
         os.truncate(path, cut)
         with pytest.raises(PcapCorruptError, match=f"cut off to {cut} bytes while"):
+            reader.next()
+    assert [view[-1] for view in first] == list(range(len(first))) and 10 < len(first) < 200
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    """The descriptor taken away under the reader stands in for a disk that fails."""
+    path = written(tmp_path, pcap_bytes([Record(bytes(4096 - 16), 1, 1)] * 200))
+    with hugepcap.open_offline(path) as reader, open(os.devnull, "w") as other:
+        assert reader.next_block()
+        os.dup2(other.fileno(), descriptor_of(path))
+        with pytest.raises(hugepcap.PcapError, match=f"read {path}: after .* packets, at byte"):
             reader.next()
 
 
