@@ -16,7 +16,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset, strcmp
 
 from ._batch cimport Batch
-from ._hp cimport hp_columns
+from ._hp cimport HP_LIVE_ARRAYS, hp_columns, hp_live
 
 from .errors import PcapError
 
@@ -160,6 +160,7 @@ cdef void release_array(ArrowArray *array) noexcept with gil:
     free(array.children)
     free(array.buffers)
     if kept != NULL:
+        hp_live(HP_LIVE_ARRAYS, -1)
         for i in range(2):
             if kept.keepers[i] != NULL:
                 Py_DECREF(<object>kept.keepers[i])
@@ -176,6 +177,7 @@ cdef held *start_array(ArrowArray *array, int64_t length, int64_t buffers, objec
     array.length = length
     array.release = release_array
     array.private_data = kept
+    hp_live(HP_LIVE_ARRAYS, 1)
     for i, each in enumerate((keeper, other)):
         if each is not None:
             Py_INCREF(each)

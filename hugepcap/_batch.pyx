@@ -16,6 +16,7 @@ from libc.string cimport memcpy
 from ._column cimport column
 from ._decode cimport Flows, decode_rows, filter_rows
 from ._hp cimport hp_columns_bytes, hp_columns_lay, hp_columns_wire_bytes, hp_ring_unpin
+from ._hp cimport HP_LIVE_COLUMNS, HP_LIVE_MEMORIES, hp_live
 from ._pcap cimport BPFProgram
 from ._ring cimport Ring
 from ._source cimport fork_generation
@@ -51,6 +52,7 @@ cdef class Lease(Memory):
         cdef uint32_t i
         if self.ring is None:
             return
+        hp_live(HP_LIVE_MEMORIES, -1)
         # In the child of a fork the ring is the parent's: so are its blocks.
         if self.generation == fork_generation():
             for i in range(self.pins.nr):
@@ -62,6 +64,7 @@ cdef class Lease(Memory):
 @cython.final
 cdef class Arena(Memory):
     def __dealloc__(self):
+        hp_live(HP_LIVE_MEMORIES, -1)
         free(self.base)
 
     cdef int reserve(self, size_t more) except -1:
@@ -89,6 +92,8 @@ cdef class Spares:
 @cython.final
 cdef class Store:
     def __dealloc__(self):
+        if self.spares is not None:
+            hp_live(HP_LIVE_COLUMNS, -1)
         if self.spares is not None and self.spares.nr < SPARES:
             self.spares.memory[self.spares.nr] = self.memory
             self.spares.nr += 1
@@ -107,12 +112,14 @@ cdef Lease new_lease(Ring ring, uint32_t blocks):
     lease.base = ring.ring.map
     lease.generation = fork_generation()
     lease.ring = ring
+    hp_live(HP_LIVE_MEMORIES, 1)
     ring.leases += 1
     return lease
 
 
 cdef Arena new_arena(size_t room):
     cdef Arena arena = Arena.__new__(Arena)
+    hp_live(HP_LIVE_MEMORIES, 1)
     arena.reserve(max(room, 1))
     return arena
 
@@ -135,6 +142,7 @@ cdef Store new_store(Spares spares):
     if store.memory == NULL:
         raise MemoryError(f"no memory for the columns of {spares.capacity} packets ({size} bytes)")
     store.spares = spares
+    hp_live(HP_LIVE_COLUMNS, 1)
     return store
 
 

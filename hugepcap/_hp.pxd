@@ -82,6 +82,15 @@ cdef extern from "hp_mem.h" nogil:
     int hp_mem_info(int, int, packet_huge_info *)
 
 
+cdef extern from "hp_live.h" nogil:
+    enum hp_live_kind:
+        HP_LIVE_READERS
+        HP_LIVE_MEMORIES
+        HP_LIVE_COLUMNS
+        HP_LIVE_ARRAYS
+
+    void hp_live(hp_live_kind, int)
+
 cdef extern from "hp_ring.h" nogil:
     uint64_t HP_RING_BYTES_MAX
     uint32_t HP_BLOCK_NR_MAX

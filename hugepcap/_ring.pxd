@@ -15,6 +15,7 @@ cdef class Ring:
     cdef bint kernel_filters    # the kernel runs the whole of the last filter attached
     cdef bint doubles           # a loopback device whose outgoing copies the kernel does not leave out
     cdef uint64_t ifdrops_before
+    cdef int pid                # of the process that opened it
     cdef int leases             # batches that need the ring's memory
     cdef uint64_t user_page     # bytes, as the next ones; kernel_page 0: not known
     cdef uint64_t kernel_page

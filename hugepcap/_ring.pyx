@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint16_t, uint32_t
-from posix.unistd cimport close
+from posix.unistd cimport close, getpid
 
 from ._hp cimport (
     BPF_MAXINSNS, HP_LINK_ETHER, HP_LINK_RAW, HP_LINK_SLL, HP_LINK_SLL2, HP_POLICY_AUTO, HP_POLICY_NAMES,
@@ -131,7 +131,8 @@ cdef class Ring:
         """Ends the capture. What batches still need of the ring's memory stays until they are gone."""
         cdef int fd = self.fd
         self.fd = -1
-        if self.leases:
+        # In the child of a fork the socket is the parent's, too, which reads on.
+        if self.leases and self.pid == getpid():
             hp_sock_silence(fd, &self.dev)
         with nogil:    # closing waits for every CPU to leave the ring
             if self.leases == 0:
@@ -404,6 +405,7 @@ def open_ring(str device, *, uint32_t snaplen, bint promisc, int timeout_ms, set
     cdef int rc
     check(hp_device_find(&ring.dev, name, &err), &err)
     ring.snaplen = snaplen
+    ring.pid = getpid()
     ring.fd = check(hp_sock_open(&ring.dev, &err), &err)
     if promisc and ring.dev.ifindex != 0:
         check(hp_sock_promisc(ring.fd, &ring.dev, &err), &err)

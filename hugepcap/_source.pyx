@@ -14,6 +14,7 @@ from ._hp cimport (
     hp_edge_wait, hp_filter_publish, hp_now_ms, hp_ring_pending, hp_source, hp_source_next, hp_source_release,
     hp_source_settle, hp_source_settle_block, hp_wait, hp_wake, hp_wake_drain, hp_wake_open,
 )
+from ._hp cimport HP_LIVE_READERS, hp_live
 from ._regular cimport RegularFile, pull_regular
 from ._pcap cimport BPFProgram, PcapHandle, hp_frame, pull
 
@@ -50,9 +51,11 @@ cdef class Source:
         self.edge_fd = -1
         self.generation = _generation
         self.retired = []
+        hp_live(HP_LIVE_READERS, 1)
 
     def __dealloc__(self):
         self.close_fds()
+        hp_live(HP_LIVE_READERS, -1)
 
     cdef void close_fds(self):
         if self.wake_fd >= 0:

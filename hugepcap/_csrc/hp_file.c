@@ -26,8 +26,10 @@
 
 void hp_chunk_unref(struct hp_chunk *chunk)
 {
-	if (chunk && __atomic_sub_fetch(&chunk->refs, 1, __ATOMIC_ACQ_REL) == 0)
+	if (chunk && __atomic_sub_fetch(&chunk->refs, 1, __ATOMIC_ACQ_REL) == 0) {
+		hp_live(HP_LIVE_CHUNKS, -1);
 		free(chunk);
+	}
 }
 
 /* Whether it may be overwritten: nobody but the file has it. */
@@ -57,6 +59,7 @@ static struct hp_chunk *new_chunk(size_t room)
 	if (chunk) {
 		chunk->refs = 1;
 		chunk->room = room;
+		hp_live(HP_LIVE_CHUNKS, 1);
 	}
 	return chunk;
 }

@@ -80,6 +80,7 @@ static int ring_map(struct hp_ring *ring, int fd, struct hp_err *err)
 		return hp_fail(err, errno, "mmap", "%zu bytes of ring", ring->map_bytes);
 	}
 	hp_mem_close(&ring->grant.mem);	/* the mapping keeps it */
+	hp_live(HP_LIVE_RINGS, 1);
 	return 0;
 }
 
@@ -119,6 +120,8 @@ void hp_ring_close(struct hp_ring *ring)
 {
 	if (!ring->map)
 		return;
+	hp_live(HP_LIVE_RINGS, -1);
+	HP_OPEN(ring->map, ring->map_bytes);	/* what comes to lie there next is not this ring's */
 	munmap(ring->map, ring->map_bytes);
 	free(ring->pins);
 	ring->map = NULL;

@@ -9,6 +9,7 @@
 
 #include "hp_block.h"
 #include "hp_err.h"
+#include "hp_live.h"
 #include "hp_mem.h"
 
 #define HP_BLOCK_BYTES_MIN (256u << 10)
@@ -62,6 +63,19 @@ static inline struct tpacket_block_desc *hp_ring_desc(const struct hp_ring *ring
 	return (struct tpacket_block_desc *)(ring->map + (size_t)index * ring->geo.block_bytes);
 }
 
+/* Everything in a block but its status is the owner's alone. */
+static inline void hp_ring_block_taken(struct hp_ring *ring, uint32_t index)
+{
+	hp_live(HP_LIVE_BLOCKS, 1);
+	HP_OPEN(hp_ring_desc(ring, index) + 1, ring->geo.block_bytes - sizeof(struct tpacket_block_desc));
+}
+
+static inline void hp_ring_block_given(struct hp_ring *ring, uint32_t index)
+{
+	hp_live(HP_LIVE_BLOCKS, -1);
+	HP_SHUT(hp_ring_desc(ring, index) + 1, ring->geo.block_bytes - sizeof(struct tpacket_block_desc));
+}
+
 /*
  * Whether the kernel has handed a block over that nobody here has yet. Pairs with the store in
  * prb_flush_block / prb_close_block. A pinned block is one of the last round: the reader has come full circle.
@@ -82,6 +96,7 @@ static inline int hp_ring_peek(struct hp_ring *ring, uint32_t *index)
 	ring->head = ring->head + 1 == ring->geo.block_nr ? 0 : ring->head + 1;
 	ring->taken++;
 	__atomic_store_n(&ring->pins[*index], 1, __ATOMIC_RELAXED);
+	hp_ring_block_taken(ring, *index);
 	return 1;
 }
 
@@ -98,8 +113,10 @@ static inline void hp_ring_unpin(struct hp_ring *ring, uint32_t index)
 
 	/* The status goes before the last pin: without one, a block that still reads USER would be taken again. */
 	do {
-		if (pins == 1)
+		if (pins == 1) {
+			hp_ring_block_given(ring, index);
 			__atomic_store_n(&hp_ring_desc(ring, index)->hdr.bh1.block_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
+		}
 	} while (!__atomic_compare_exchange_n(&ring->pins[index], &pins, pins - 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
 	if (pins == 1)
 		__atomic_add_fetch(&ring->released, 1, __ATOMIC_RELAXED);
