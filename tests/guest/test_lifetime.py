@@ -6,9 +6,11 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import re
 import signal
 import time
 from pathlib import Path
+from typing import Iterator
 
 import pytest
 
@@ -239,6 +241,49 @@ def test_ring_on_the_node_that_the_task_asks_for(policy, node):
             assert info(ring.sock).node == node
     finally:
         check(libc.syscall(set_mempolicy, 0, None, 0))
+
+
+def scans() -> int:
+    """How often all memory of this process was looked at."""
+    return int(re.search(r"numa_scan_seq\s*:\s*(\d+)", Path("/proc/self/sched").read_text())[1])
+
+
+def mapped(ring: Ring) -> list[int]:
+    fields = smaps(ring.memory.address)
+    return [fields[name] for name in ("Size", "KernelPageSize", "FilePmdMapped", "Shared_Hugetlb", "Private_Hugetlb")]
+
+
+@pytest.fixture
+def balancing() -> Iterator[None]:
+    """NUMA balancing, looking at all memory ten times a second of CPU time."""
+    switch = Path("/proc/sys/kernel/numa_balancing")
+    wanted = {"scan_size_mb": "4096", "scan_delay_ms": "100", "scan_period_min_ms": "100", "scan_period_max_ms": "100"}
+    knobs = {Path("/sys/kernel/debug/sched/numa_balancing") / name: value for name, value in wanted.items()}
+    before = {path: path.read_text() for path in (switch, *knobs)}
+    for path, value in knobs.items():
+        path.write_text(value)
+    switch.write_text("1")
+    yield
+    for path, value in before.items():
+        path.write_text(value)
+
+
+@pytest.mark.deadline(240)
+@pytest.mark.parametrize("policy", ["STOCK", *HUGE_POLICIES])
+def test_numa_balancing_leaves_the_ring_alone(policy, pair, sender, balancing):
+    """The task moves between CPUs while its memory is looked at; the ring neither moves nor is split."""
+    with Ring(policy).bind(pair[1]) as ring:
+        cpus, sent = os.sched_getaffinity(0), 0
+        before = info(ring.sock), mapped(ring)
+        looked, ends = scans(), time.monotonic() + 200
+        while scans() == looked:
+            assert time.monotonic() < ends, "its memory was not looked at"
+            os.sched_setaffinity(0, {sent // 50 % len(cpus)})
+            send_all(sender, sent, 50)
+            expect(ring, sent, 50)
+            sent += 50
+        os.sched_setaffinity(0, cpus)
+        assert before == (info(ring.sock), mapped(ring))
 
 
 def time_of_1_gib(policy: str) -> float:
