@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # make demo         captures generated traffic in a network namespace of its own
 # make test         all tests that need no patched kernel
+# make bench        measures walking and opening rings, reckons TLB misses, writes docs/results; then bench-drain
 # make bench-drain  measures reading against pcapy-ng and libpcap, writes docs/results/drain.md
 # make kernel       builds the patched kernel KVER (6.12, 6.1) in VARIANT (plain, debug)
 # make guest        boots it and runs CMD in it; make guest-test the tests
@@ -27,9 +28,9 @@ PY_PACKAGES := 'setuptools>=77' 'cython>=3.0.11' 'click>=8.1' 'dpkt>=1.9.8' 'ric
 
 SOURCES := setup.py pyproject.toml $(wildcard hugepcap/*.pyx hugepcap/*.pxd hugepcap/_csrc/*.[ch] preload/*.[ch] preload/*.map)
 PYTEST  := $(BIN)/python -m pytest
-BENCH   := PYTHONPATH=bench:tests $(PYTEST) bench -p no:cacheprovider --benchmark-timer=childclock.now -q
+BENCH   := PYTHONPATH=bench:tests $(PYTEST) -p no:cacheprovider --benchmark-timer=childclock.now -q
 
-.PHONY: all build demo test bench-drain bench-quick kernel kernel-deb guest guest-test guest-preload guest-policies check clean
+.PHONY: all build demo test bench bench-drain bench-quick kernel kernel-deb guest guest-test guest-preload guest-policies check clean
 all: build
 
 # Installs what is missing of DEB_<name>; NAME=VERSION wants just that version.
@@ -64,12 +65,17 @@ demo: build
 test: build $(STAMPS)/packages-test
 	$(PYTEST) tests --ignore=tests/guest
 
+bench: bench-drain
+	$(BENCH) bench/test_walk.py bench/test_open.py --benchmark-json=$(STAMPS)/suites.json
+	PYTHONPATH=bench $(BIN)/python -m tlb > $(STAMPS)/tlb.json
+	$(BIN)/python bench/tables.py $(STAMPS)/suites.json $(STAMPS)/tlb.json
+
 bench-drain: build $(STAMPS)/packages-test
-	$(BENCH) --benchmark-json=$(STAMPS)/drain.json
+	$(BENCH) bench/test_drain.py --benchmark-json=$(STAMPS)/drain.json
 	$(BIN)/python bench/report.py $(STAMPS)/drain.json
 
 bench-quick: build $(STAMPS)/packages-test
-	$(BENCH) --quick --benchmark-json=$(STAMPS)/quick.json
+	$(BENCH) bench --quick --benchmark-json=$(STAMPS)/quick.json
 
 kernel: $(STAMPS)/packages-kernel
 	kernel/build $(KVER) $(VARIANT)

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Walk: what the C walk costs on memory of each page size, by itself; the limit that every way of reading has.
+
+One ring, or many of which one packet is read in turn, of the same bytes together. Page sizes take turns within a
+round, each in a fresh process on one CPU. A result counts only if smaps shows that the memory had those pages.
+"""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import childclock
+import pytest
+from conftest import ROOT
+from pinned import child
+
+PAGES = {"4 KiB": 4 << 10, "2 MiB": 2 << 20, "1 GiB": 1 << 30}
+TOTAL_BYTES = 512 << 20
+RINGS = (1, 64, 1024)
+SIZES = (64, 1400)
+ROUNDS, PASSES = 3, 3
+SYS = Path("/sys/kernel/mm")
+
+
+def pages_here():
+    """Page sizes that this machine can give now; the others are not measured, and the report says so."""
+    free = SYS / "hugepages/hugepages-1048576kB/free_hugepages"
+    thp = SYS / "transparent_hugepage/enabled"
+    lacking = set()
+    if not (thp.exists() and "[never]" not in thp.read_text()):
+        lacking.add("2 MiB")
+    if not (free.exists() and int(free.read_text()) > 0):
+        lacking.add("1 GiB")
+    return [name for name in PAGES if name not in lacking]
+
+
+@pytest.fixture(scope="session")
+def walk(tmp_path_factory):
+    program = tmp_path_factory.mktemp("walk") / "walk"
+    core = ROOT / "hugepcap" / "_csrc"
+    subprocess.run(["gcc", "-O2", "-std=gnu11", "-D_GNU_SOURCE", f"-I{core}", ROOT / "bench" / "walk.c", "-o", program],
+                   check=True)
+    return program
+
+
+def pages_at(pid, address):
+    """{page size in smaps' words: KiB} of the mapping at an address."""
+    smaps = Path(f"/proc/{pid}/smaps").read_text()
+    for entry in re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", smaps):
+        low, high = (int(part, 16) for part in entry.split(" ", 1)[0].split("-"))
+        if low <= address < high:
+            return {name: int(kib) for name, kib in
+                    re.findall(r"^(Rss|AnonHugePages|MMUPageSize|Private_Hugetlb):\s+(\d+) kB", entry, re.M)}
+    raise LookupError(f"no mapping at {address:x}")
+
+
+def has_pages(found, page, total_bytes):
+    if page == PAGES["1 GiB"]:
+        return found["MMUPageSize"] << 10 == page
+    huge = found["AnonHugePages"]
+    return huge == 0 if page == PAGES["4 KiB"] else huge << 10 >= total_bytes
+
+
+def measure(program, page, rings, size, total_bytes):
+    """Least CPU seconds of a pass, and its packets."""
+    with child([program, page, rings, total_bytes // rings, size, PASSES]) as process:
+        ready = process.stdout.readline().split()
+        assert ready, f"walk: no {total_bytes} bytes in pages of {page}"
+        found = pages_at(process.pid, int(ready[1], 16))
+        assert has_pages(found, page, total_bytes), f"walk: not in pages of {page}: {found}"
+        process.stdin.write("\n")
+        process.stdin.flush()
+        answer = json.loads(process.stdout.readline())
+    packets = answer["packets"]
+    assert answer["checksum"] == packets * (packets + 1) // 2, f"walk: {answer}"
+    return min(answer["seconds"]), packets
+
+
+@pytest.fixture(scope="session")
+def rounds(request, walk):
+    """Per page size the answers of each round, measured once for all page sizes of a size and number of rings."""
+    quick, known = request.config.getoption("--quick"), {}
+
+    def of(size, rings):
+        if (size, rings) not in known:
+            known[size, rings] = {name: [] for name in pages_here()}
+            for _ in range(1 if quick else ROUNDS):
+                for name, answers in known[size, rings].items():
+                    answers.append(measure(walk, PAGES[name], rings, size, TOTAL_BYTES))
+        return known[size, rings]
+
+    return of
+
+
+@pytest.mark.parametrize("page", pages_here())
+@pytest.mark.parametrize("rings", RINGS)
+@pytest.mark.parametrize("size", SIZES)
+def test_walk(benchmark, rounds, size, rings, page):
+    answers = rounds(size, rings)[page]
+    benchmark.group = f"walk {size} B, {rings} rings"
+    times = iter([seconds for seconds, _ in answers])
+    benchmark.extra_info.update(
+        suite="walk", engine="walk (C)", size=size, rings=rings, page=page, lacking=sorted(set(PAGES) - set(pages_here())),
+        correct=True, total_bytes=TOTAL_BYTES, packets=answers[0][1], drops=0,
+        ns_per_packet=[seconds / packets * 1e9 for seconds, packets in answers])
+    benchmark.pedantic(lambda: childclock.advance(next(times)), rounds=len(answers), iterations=1)
