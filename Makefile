@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # make demo         captures generated traffic in a network namespace of its own
 # make test         all tests that need no patched kernel
-# make bench        measures walking and opening rings, reckons TLB misses, writes docs/results; then bench-drain
+# make bench        bench-drain, then measures walking and opening rings and reading and writing files, reckons TLB misses
 # make bench-drain  measures reading against pcapy-ng and libpcap, writes docs/results/drain.md
 # make kernel       builds the patched kernel KVER (6.12, 6.1) in VARIANT (plain, debug)
 # make guest        boots it and runs CMD in it; make guest-test the tests
@@ -66,7 +66,7 @@ test: build $(STAMPS)/packages-test
 	$(PYTEST) tests --ignore=tests/guest
 
 bench: bench-drain
-	$(BENCH) bench/test_walk.py bench/test_open.py --benchmark-json=$(STAMPS)/suites.json
+	$(BENCH) bench/test_walk.py bench/test_open.py bench/test_files.py --benchmark-json=$(STAMPS)/suites.json
 	PYTHONPATH=bench $(BIN)/python -m tlb > $(STAMPS)/tlb.json
 	$(BIN)/python bench/tables.py $(STAMPS)/suites.json $(STAMPS)/tlb.json
 
