@@ -30,7 +30,7 @@ SOURCES := setup.py pyproject.toml $(wildcard hugepcap/*.pyx hugepcap/*.pxd huge
 PYTEST  := $(BIN)/python -m pytest
 BENCH   := PYTHONPATH=bench:tests $(PYTEST) -p no:cacheprovider --benchmark-timer=childclock.now -q
 
-.PHONY: all build demo test bench bench-drain bench-quick kernel kernel-deb guest guest-test guest-preload guest-policies check clean
+.PHONY: all build demo test bench bench-drain bench-quick bench-fanout kernel kernel-deb guest guest-test guest-preload guest-policies check clean
 all: build
 
 # Installs what is missing of DEB_<name>; NAME=VERSION wants just that version.
@@ -73,6 +73,10 @@ bench: bench-drain
 bench-drain: build $(STAMPS)/packages-test
 	$(BENCH) bench/test_drain.py --benchmark-json=$(STAMPS)/drain.json
 	$(BIN)/python bench/report.py $(STAMPS)/drain.json
+
+bench-fanout: build $(STAMPS)/packages-test
+	$(BENCH) bench/test_fanout.py --benchmark-json=$(STAMPS)/fanout.json
+	$(BIN)/python bench/report_fanout.py $(STAMPS)/fanout.json
 
 bench-quick: build $(STAMPS)/packages-test
 	$(BENCH) bench --quick --benchmark-json=$(STAMPS)/quick.json
