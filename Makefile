@@ -3,6 +3,7 @@
 # make test         all tests that need no patched kernel
 # make bench        bench-drain, then measures walking and opening rings and reading and writing files, reckons TLB misses
 # make bench-drain  measures reading against pcapy-ng and libpcap, writes docs/results/drain.md
+# make thesis       the thesis's experiments again; options in ARGS, e.g. ARGS='--runs 10 --factors 0-1000:50'
 # make kernel       builds the patched kernel KVER (6.12, 6.1) in VARIANT (plain, debug)
 # make guest        boots it and runs CMD in it; make guest-test the tests
 # make check        compiler warnings, patch style, copies that must be equal
@@ -30,7 +31,7 @@ SOURCES := setup.py pyproject.toml $(wildcard hugepcap/*.pyx hugepcap/*.pxd huge
 PYTEST  := $(BIN)/python -m pytest
 BENCH   := PYTHONPATH=bench:tests $(PYTEST) -p no:cacheprovider --benchmark-timer=childclock.now -q
 
-.PHONY: all build demo test bench bench-drain bench-quick bench-fanout kernel kernel-deb guest guest-test guest-preload guest-policies check clean
+.PHONY: all build demo test bench bench-drain bench-quick thesis bench-fanout kernel kernel-deb guest guest-test guest-preload guest-policies check clean
 all: build
 
 # Installs what is missing of DEB_<name>; NAME=VERSION wants just that version.
@@ -80,6 +81,14 @@ bench-fanout: build $(STAMPS)/packages-test
 
 bench-quick: build $(STAMPS)/packages-test
 	$(BENCH) bench --quick --benchmark-json=$(STAMPS)/quick.json
+
+# What only its figures need.
+$(STAMPS)/plot: $(STAMPS)/venv
+	$(BIN)/pip install -q --disable-pip-version-check 'matplotlib>=3.6'
+	@touch $@
+
+thesis: build $(STAMPS)/plot
+	PYTHONPATH=bench:tests $(BIN)/python -m thesis run $(ARGS)
 
 kernel: $(STAMPS)/packages-kernel
 	kernel/build $(KVER) $(VARIANT)

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""All runs that were asked for, and the JSON of them."""
+
+import contextlib
+import datetime
+import os
+import platform
+import re
+import shutil
+import sys
+from itertools import product
+from pathlib import Path
+from typing import Iterator
+
+from . import measure, tlb, traffic
+from .measure import Missing, Setup
+from .spread import spread
+
+HUGE_POOL = Path("/proc/sys/vm/nr_hugepages")
+HUGE = 2 << 20
+SPARE_PAGES = 4
+MAPPED_BLOCKS = 16    # the ring of 64 MiB that the model is asked about
+
+
+def machine() -> dict:
+    found = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.M)
+    return {"cpu": found[1] if found else platform.machine(), "cores": len(os.sched_getaffinity(0)),
+            "kernel": platform.release(), "python": platform.python_version(),
+            "emulated": bool(found and "QEMU TCG" in found[1]) or os.environ.get("HUGEPCAP_GUEST") == "1",
+            "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")}
+
+
+@contextlib.contextmanager
+def pool(pages: int) -> Iterator[None]:
+    """At least so many huge pages for the while; the pool is afterwards as it was."""
+    before = int(HUGE_POOL.read_text()) if HUGE_POOL.exists() else pages
+    if before < pages:
+        HUGE_POOL.write_text(str(pages))
+    try:
+        yield
+    finally:
+        if before < pages:
+            HUGE_POOL.write_text(str(before))
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def missing_policies(programs, policies, link) -> dict[str, str]:
+    """Of those asked for, the ones this kernel has not, with its reason."""
+    reasons = {}
+    for name, policy in product(programs, policies):
+        try:
+            measure.run(Setup(name, policy, 2, 0), link, traffic.Traffic(1))
+        except Missing as reason:
+            reasons.setdefault(policy, str(reason).splitlines()[0])
+    for policy, reason in reasons.items():
+        say(f"{policy}: missing here: {reason}")
+    return reasons
+
+
+def missing_events(results: list[dict]) -> list[str]:
+    """Events that no run could count, as name:side."""
+    return sorted(f"{name}:{side}" for name, sides in results[0]["events"].items() for side in sides
+                  if all(result["events"][name][side] is None for result in results))
+
+
+def runs_of(setup: Setup, runs: int, link, load, expected) -> dict:
+    """A point of the curve: each run's figures, and the spread of its loss."""
+    results = [measure.run(setup, link, load) for _ in range(runs)]
+    losses = [measure.loss(result) for result in results]
+    point = {**setup._asdict(), "loss": spread(losses), "runs": results,
+             "correct": all(measure.correct(result, expected) for result in results)}
+    rate = sum(result["sent"] for result in results) / sum(result["sent_s"] for result in results)
+    say(f"{setup.program} {setup.policy} {setup.blocks} blocks, factor {setup.factor}: loss {point['loss']['mean']:.1%} "
+        f"at {rate / 1e6:.2f} Mpps{'' if point['correct'] else ', WRONG'}")
+    return point
+
+
+def mapping_of(setup: Setup, link, load) -> dict:
+    """A ring's levels, and what the model of each CPU's TLB says of it."""
+    result = measure.run(setup, link, load, mapping=True)
+    found = result["levels"]
+    model = {name: tlb.misses(cpu, found, seed=load.seed) for name, cpu in tlb.CPUS.items()}
+    say(f"{setup.policy}: user {found['user_page_bytes'] >> 10} KiB, kernel {found['kernel_page_bytes'] >> 10} KiB "
+        f"({found['kernel_via']})")
+    found["frame_runs"] = len(found["frame_runs"])
+    return {"policy": setup.policy, "blocks": setup.blocks, "levels": found, "model": model,
+            "events": result["events"], "packets": result["packets"]}
+
+
+def experiment(programs, policies, factors, blocks, runs, interface, load) -> dict:
+    if not shutil.which("gcc"):
+        raise RuntimeError("no gcc: the capture programs are C (install gcc)")
+    with traffic.open_link(interface) as link, pool(max(*blocks, MAPPED_BLOCKS) * (4 << 20) // HUGE + SPARE_PAGES):
+        measure.pin(0)
+        absent = missing_policies(programs, policies, link)
+        there = [policy for policy in policies if policy not in absent]
+        expected = traffic.expected(load)
+        points = [runs_of(Setup(name, policy, number, factor), runs, link, load, expected)
+                  for name, number, factor, policy in product(programs, blocks, factors, there)]
+        mappings = [mapping_of(Setup("lowlevel", policy, MAPPED_BLOCKS, 0), link, load) for policy in there]
+    every = [result for point in points for result in point["runs"]]
+    return {"machine": machine(), "link": interface or "veth pair", "traffic": load._asdict(), "sizes": traffic.SIZES,
+            "missing_policies": absent, "missing_events": missing_events(every), "points": points,
+            "mappings": mappings}
