@@ -6,14 +6,16 @@ Source: PACKET_FANOUT in packet(7).
 
 from __future__ import annotations
 
+import array
 import multiprocessing
 import os
 import socket
+import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Union
 
 from . import constants
 from ._reader import Reader, open_live
@@ -26,11 +28,13 @@ PACKET_FANOUT_DATA = 22
 MODES = {
     "hash": constants.PACKET_FANOUT_HASH, "lb": constants.PACKET_FANOUT_LB, "cpu": constants.PACKET_FANOUT_CPU,
     "rollover": constants.PACKET_FANOUT_ROLLOVER, "rnd": constants.PACKET_FANOUT_RND,
-    "qm": constants.PACKET_FANOUT_QM, "ebpf": constants.PACKET_FANOUT_EBPF,
+    "qm": constants.PACKET_FANOUT_QM, "cbpf": constants.PACKET_FANOUT_CBPF, "ebpf": constants.PACKET_FANOUT_EBPF,
 }
 WORKERS_MAX = 256    # of a group, in the kernel
 
 Work = Callable[[Reader], Any]
+Insns = Sequence[tuple[int, int, int, int]]    # (code, jt, jf, k) each, as BPFProgram.get_bpf() lists them
+Program = Union[int, Insns]
 
 
 class FanoutStats(NamedTuple):
@@ -43,12 +47,13 @@ class FanoutStats(NamedTuple):
 class _Group:
     """What the members of a group have in common; the first member's socket gives it a number of its own."""
 
-    def __init__(self, device: str, mode: str, *, defragment: bool, rollover: bool, program: int | None,
+    def __init__(self, device: str, mode: str, *, defragment: bool, rollover: bool, program: Program | None,
                  options: dict[str, Any]) -> None:
         if mode not in MODES:
             raise ValueError(f"mode {mode!r} is none of {', '.join(MODES)}")
-        if (mode == "ebpf") != (program is not None):
-            raise ValueError("program: the descriptor of a loaded eBPF program for mode 'ebpf', else None")
+        if isinstance(program, int) != (mode == "ebpf") or (program is None) == (mode in ("cbpf", "ebpf")):
+            raise ValueError("program: the descriptor of a loaded eBPF program for mode 'ebpf', a list of classic BPF "
+                             "instructions for 'cbpf', else None")
         self.device = device
         self.options = {"snaplen": 65535, "promisc": 1, "to_ms": 100, **options}
         self.program = program
@@ -80,7 +85,16 @@ class _Group:
         with socket.socket(fileno=os.dup(reader.getfd())) as sock:
             self.number = sock.getsockopt(SOL_PACKET, PACKET_FANOUT) & 0xFFFF
             if self.program is not None:
-                sock.setsockopt(SOL_PACKET, PACKET_FANOUT_DATA, self.program)
+                _set_program(sock, self.program)
+
+
+def _set_program(sock: socket.socket, program: Program) -> None:
+    """Gives a group what decides: a descriptor, or struct sock_fprog of <linux/filter.h>."""
+    if isinstance(program, int):
+        sock.setsockopt(SOL_PACKET, PACKET_FANOUT_DATA, program)
+        return
+    insns = array.array("B", b"".join(struct.pack("=HBBI", *insn) for insn in program))
+    sock.setsockopt(SOL_PACKET, PACKET_FANOUT_DATA, struct.pack("@HP", len(program), insns.buffer_info()[0]))
 
 
 class _Worker(Protocol):
@@ -293,12 +307,13 @@ class Fanout:
 
 
 def open_fanout(device: str, workers: int, mode: str = "hash", *, processes: bool = False, defragment: bool | None = None,
-                rollover: bool = False, program: int | None = None, **options: Any) -> Fanout:
+                rollover: bool = False, program: Program | None = None, **options: Any) -> Fanout:
     """A Fanout of so many workers on a device.
 
     ``mode``: "hash" (a flow stays with its worker), "lb" (in turns), "cpu" (by the CPU the packet came on), "qm"
     (by the NIC's queue), "rnd", "rollover" (the first that has room), "ebpf" (as the program of the descriptor
-    ``program`` says). ``defragment`` puts IP fragments together first, so that they share their flow's hash; on
+    ``program`` says), "cbpf" (as the classic BPF instructions ``program`` say, a list of (code, jt, jf, k); the
+    packet begins with its network header, the worker is the result modulo their number). ``defragment`` puts IP fragments together first, so that they share their flow's hash; on
     for "hash" unless given. ``rollover``: a full ring's packets go to another worker. ``processes``: worker
     processes in place of threads. ``options`` are open_live()'s; ``snaplen`` (65535), ``promisc`` (1) and
     ``to_ms`` (100) among them. Raises PcapError, ValueError. Source: packet(7).

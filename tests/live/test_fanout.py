@@ -71,6 +71,15 @@ def test_flows_and_their_fragments_stay_together(link):
             assert homes.setdefault(data, worker) == worker
 
 
+def test_a_program_chooses(link):
+    """ldb [15]; ret a: by the last byte of an IPv4 packet's source."""
+    with hugepcap.open_fanout(link.far, 3, "cbpf", program=[(0x30, 0, 0, 15), (0x16, 0, 0, 0)]) as fanout:
+        fanout.start(lambda reader: [packet[29] for batch in reader.batches() for packet in batch])
+        put(link.near, *[ethernet(ipv4(udp(1000, 53), 17, src=f"10.1.0.{last}")) for last in range(30)])
+        wait_until(lambda: fanout.stats().total[0] == 30, "all packets")
+        assert fanout.stop() == [list(range(worker, 30, 3)) for worker in range(3)]
+
+
 def fragments(source, payload):
     """One UDP packet in two fragments, as put() sends them."""
     whole = udp(5000, 53, payload)
@@ -124,7 +133,9 @@ def test_nothing_stays_behind(link, processes):
 @pytest.mark.parametrize("device, workers, options, error, match", [
     ("far", 0, {}, ValueError, "1 to 256"), ("far", 257, {}, ValueError, "1 to 256"),
     ("far", 2, {"mode": "fair"}, ValueError, "hash, lb"), ("far", 2, {"mode": "ebpf"}, ValueError, "descriptor"),
-    ("far", 2, {"program": 3}, ValueError, "descriptor"), ("no such", 2, {}, hugepcap.PcapError, "no such"),
+    ("far", 2, {"program": 3}, ValueError, "descriptor"), ("far", 2, {"mode": "cbpf"}, ValueError, "instructions"),
+    ("far", 2, {"mode": "cbpf", "program": 3}, ValueError, "instructions"),
+    ("far", 2, {"mode": "cbpf", "program": []}, OSError, "Invalid"), ("no such", 2, {}, hugepcap.PcapError, "no such"),
     ("far", 2, {"policy": "none"}, ValueError, "policy"), ("far", 2, {"processes": True, "policy": "x"}, ValueError, "x"),
 ])
 def test_bad_requests(link, device, workers, options, error, match):
