@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from . import experiment, measure, traffic
+from . import experiment, loss, measure, traffic
 from .programs import ROOT
 
 RESULTS = ROOT / "bench" / "results"
@@ -62,8 +62,7 @@ def run(policies, factors, blocks, runs, interface, programs, packets, seed, tra
     load = traffic.Traffic(packets, seed, trace)
     results = experiment.experiment(programs, policies, factors, blocks, runs, interface, load)
     if with_loss:
-        from . import loss
-        results["loss"] = loss.curves(factors, runs, interface, load)
+        results["loss"] = loss.curves(runs, interface, load)
     text = json.dumps(results, indent=1)
     if out == "-":
         print(text)

@@ -24,8 +24,9 @@ MAPPED_BLOCKS = 16    # the ring of 64 MiB that the model is asked about
 
 def machine() -> dict:
     found = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.M)
-    return {"cpu": found[1] if found else platform.machine(), "cores": len(os.sched_getaffinity(0)),
+    return {"cpu": found[1] if found else platform.machine(), "cores": len(measure.ALL_CPUS),
             "kernel": platform.release(), "python": platform.python_version(),
+            "load_average": os.getloadavg()[0],
             "emulated": bool(found and "QEMU TCG" in found[1]) or os.environ.get("HUGEPCAP_GUEST") == "1",
             "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")}
 

@@ -14,6 +14,7 @@ POLICIES = ("RX_RING", "GFPNORETRY", "VZALLOC", "GFPRETRY", "TRANSHUGE", "HUGETL
 SHIM_POLICIES = dict(zip(POLICIES, ("stock", "gfpnoretry", "vzalloc", "gfpretry", "thp", "hugetlb")))
 EXIT_MISSING = 3
 DEADLINE_S = 300
+ALL_CPUS = os.sched_getaffinity(0)    # before this process pins itself
 
 
 class Missing(Exception):
@@ -34,7 +35,7 @@ class Setup(NamedTuple):
 
 def pin(cpu: int) -> None:
     """Sender and receiver on CPUs of their own, where there are two."""
-    there = sorted(os.sched_getaffinity(0))
+    there = sorted(ALL_CPUS)
     os.sched_setaffinity(0, {there[cpu % len(there)]})
 
 
@@ -46,26 +47,29 @@ def command(setup: Setup, device: str) -> tuple[list[str], dict[str, str]]:
     return [str(program("libpcap")), device, str(setup.ring_bytes), str(setup.factor)], shim
 
 
-def missing(child: subprocess.Popen, setup: Setup, complaint: str) -> Exception:
-    if child.returncode == EXIT_MISSING or "CONFIG_PACKET_HUGE" in complaint or "ENOPROTOOPT" in complaint:
+def failure(child: subprocess.Popen, arguments: list[str], complaint: str) -> Exception:
+    if child.returncode == EXIT_MISSING or "CONFIG_PACKET_HUGE" in complaint:
         return Missing(complaint.strip())
-    return RuntimeError(f"{setup}: ended with status {child.returncode}: {complaint.strip()}")
+    return RuntimeError(f"{' '.join(arguments)}: ended with status {child.returncode}: {complaint.strip()}")
 
 
-def start(arguments: list[str], extra: dict[str, str]) -> subprocess.Popen:
-    there = sorted(os.sched_getaffinity(0))
-    return subprocess.Popen(["taskset", "-c", str(there[-1]), *arguments], env={**os.environ, **extra}, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+def start(arguments: list[str], extra: dict[str, str], cpus: set[int]) -> subprocess.Popen:
+    return subprocess.Popen(["taskset", "-c", ",".join(map(str, sorted(cpus))), *arguments], env={**os.environ, **extra},
+                            text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-def run(setup: Setup, link: traffic.Link, load: traffic.Traffic, mapping: bool = False) -> dict:
-    """The program's report, with what was sent; `mapping`: and the levels of its ring. Raises Missing."""
-    child = start(*command(setup, link.captures))
+def run_command(arguments: list[str], extra: dict[str, str], link: traffic.Link, load: traffic.Traffic, *,
+                mapping: bool = False, spread_out: bool = False) -> dict:
+    """One run of a program that says a line when it captures and its report after SIGINT.
+
+    `spread_out`: on all CPUs, the sender's included, and not on the last alone.
+    """
+    child = start(arguments, extra, ALL_CPUS if spread_out else {max(ALL_CPUS)})
     try:
         ready = child.stdout.readline()
         if not ready:
             _, complaint = child.communicate(timeout=DEADLINE_S)
-            raise missing(child, setup, complaint)
+            raise failure(child, arguments, complaint)
         found = levels.of(child.pid, json.loads(ready)) if mapping else None
         sent, seconds = traffic.send(link, load)
         child.send_signal(signal.SIGINT)
@@ -75,9 +79,14 @@ def run(setup: Setup, link: traffic.Link, load: traffic.Traffic, mapping: bool =
             child.kill()
             child.wait()
     if child.returncode != 0:
-        raise missing(child, setup, complaint)
+        raise failure(child, arguments, complaint)
     result = {**json.loads(report), "sent": sent, "sent_s": seconds}
     return {**result, "levels": found} if mapping else result
+
+
+def run(setup: Setup, link: traffic.Link, load: traffic.Traffic, mapping: bool = False) -> dict:
+    """The program's report, with what was sent; `mapping`: and the levels of its ring. Raises Missing."""
+    return run_command(*command(setup, link.captures), link, load, mapping=mapping)
 
 
 def loss(result: dict) -> float:

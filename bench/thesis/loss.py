@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Loss over the factor: stock libpcap with its default ring against deeper rings and two workers, in the same run."""
+
+import sys
+from itertools import product
+from typing import NamedTuple
+
+from . import experiment, measure, traffic
+from .programs import HERE, program
+from .spread import spread
+
+MIB = 1 << 20
+FACTORS = (0, 100, 200, 400, 700, 1000, 2000, 4000)
+STARTS_AT = 0.001    # a share lost that counts as loss
+
+
+class Consumer(NamedTuple):
+    label: str
+    ring_mib: int    # of each worker
+    workers: int     # 0: stock libpcap
+
+
+CONSUMERS = (Consumer("libpcap, default ring (2 MiB)", 0, 0), Consumer("hugepcap, 2 MiB", 2, 1),
+             Consumer("hugepcap, 64 MiB", 64, 1), Consumer("hugepcap, 256 MiB", 256, 1), Consumer("hugepcap, 2 workers of 2 MiB", 2, 2),
+             Consumer("hugepcap, 2 workers of 64 MiB", 64, 2))
+
+
+def command(consumer: Consumer, device: str, factor: int) -> list[str]:
+    if not consumer.workers:
+        return [str(program("libpcap")), device, "0", str(factor)]
+    return [sys.executable, str(HERE / "consume.py"), str(program("work.so")), device, str(consumer.ring_mib * MIB),
+            str(factor), str(consumer.workers)]
+
+
+def point(consumer: Consumer, factor: int, runs: int, link, load, expected) -> dict:
+    results = [measure.run_command(command(consumer, link.captures, factor), {}, link, load, spread_out=consumer.workers > 1)
+               for _ in range(runs)]
+    found = {"factor": factor, "loss": spread([measure.loss(result) for result in results]), "runs": results,
+             "correct": all(measure.correct(result, expected) for result in results)}
+    experiment.say(f"{consumer.label}, factor {factor}: loss {found['loss']['mean']:.1%}"
+                   f"{'' if found['correct'] else ', WRONG'}")
+    return found
+
+
+def starts(points: list[dict]) -> int | None:
+    """The least factor from which on packets are lost at every greater one, too; None where there is none."""
+    first = None
+    for found in reversed(points):
+        if found["loss"]["mean"] <= STARTS_AT:
+            break
+        first = found["factor"]
+    return first
+
+
+def curves(runs: int, interface, load, factors=FACTORS) -> list[dict]:
+    """Consumers take turns within a factor: what else the machine does meets them all."""
+    with traffic.open_link(interface) as link:
+        measure.pin(0)
+        expected = traffic.expected(load)
+        points = {consumer: [] for consumer in CONSUMERS}
+        for factor, consumer in product(factors, CONSUMERS):
+            points[consumer].append(point(consumer, factor, runs, link, load, expected))
+    return [{**consumer._asdict(), "points": found, "starts_at": starts(found)} for consumer, found in points.items()]
