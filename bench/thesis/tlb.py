@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A model of a two-level TLB and of what a capture ring asks of it: for machines without a PMU.
+"""What a capture ring asks of a TLB, by the model of bench/tlb: for machines without a PMU.
 
 Deterministic. Input is how a ring is really mapped (levels.of) and the pages that a walk over it touches, in order:
 block header, frame header, every page of the packet. One side at a time is modelled, on a TLB that nothing else
-uses, so the figures are what the ring costs at the least. LRU in every set.
+uses, so the figures are what the ring costs at the least.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from random import Random
 from typing import NamedTuple
 
-from .levels import GIANT, HUGE, PAGE
+from tlb.model import BROADWELL_EP, ZEN_4, Cpu, Tlb
+
+from .levels import PAGE
 
 BLOCK_HEADER = 48    # struct tpacket_block_desc
 MAC = 82             # tp_mac of an Ethernet frame: header 48, address 20, aligned to 16, less the Ethernet header
@@ -20,65 +21,7 @@ SIZES = (700, 1500)
 BLOCK = 4 << 20
 DIRECT_MAP = 0xFFFF888000000000
 VMALLOC = 0xFFFFC90000000000
-
-
-class Level(NamedTuple):
-    """Entries for pages of these sizes, in so many ways."""
-
-    pages: tuple[int, ...]
-    entries: int
-    ways: int
-
-
-class Cpu(NamedTuple):
-    name: str
-    source: str
-    first: tuple[Level, ...]
-    second: tuple[Level, ...]
-
-
-CPUS = {
-    "broadwell-ep": Cpu(
-        "Intel Broadwell-EP", "Intel 64 and IA-32 Architectures Optimization Reference Manual, Broadwell: TLB parameters",
-        (Level((PAGE,), 64, 4), Level((HUGE,), 32, 4), Level((GIANT,), 4, 4)),
-        (Level((PAGE, HUGE), 1536, 6), Level((GIANT,), 16, 4))),
-    "zen4": Cpu(
-        "AMD Zen 4", "AMD 57647, Software Optimization Guide for the Zen 4 Microarchitecture: translation lookaside buffers",
-        (Level((PAGE, HUGE, GIANT), 72, 72),), (Level((PAGE, HUGE, GIANT), 3072, 24),)),
-}
-
-
-class Buffer:
-    """One level's entries for some page sizes."""
-
-    def __init__(self, level: Level) -> None:
-        self.ways, self.set_nr = level.ways, level.entries // level.ways
-        self.sets: list[OrderedDict] = [OrderedDict() for _ in range(self.set_nr)]
-
-    def hit(self, number: int, page: int) -> bool:
-        """Whether the page's translation was there; afterwards it is."""
-        entries = self.sets[number % self.set_nr]
-        there = entries.pop((number, page), False)
-        entries[number, page] = True
-        if len(entries) > self.ways:
-            entries.popitem(last=False)
-        return there
-
-
-class Tlb:
-    """Counts misses of the first level, and those of both: walks of the page table."""
-
-    def __init__(self, cpu: Cpu) -> None:
-        self.first = {size: buffer for level in cpu.first for buffer in [Buffer(level)] for size in level.pages}
-        self.second = {size: buffer for level in cpu.second for buffer in [Buffer(level)] for size in level.pages}
-        self.first_misses = self.walks = 0
-
-    def touch(self, address: int, page: int) -> None:
-        number = address // page
-        if self.first[page].hit(number, page):
-            return
-        self.first_misses += 1
-        self.walks += not self.second[page].hit(number, page)
+CPUS = {"broadwell-ep": BROADWELL_EP, "zen4": ZEN_4}
 
 
 def packet_sizes(seed: int) -> Iterator[int]:
@@ -141,10 +84,10 @@ def side_misses(cpu: Cpu, side: Side, ring_bytes: int, seed: int) -> dict[str, f
     addresses = side.addresses(ring_bytes)
     buffers = Tlb(cpu)
     for _ in range(2):
-        before = (buffers.first_misses, buffers.walks)
+        before = (buffers.misses, buffers.walks)
         for offset in offsets:
-            buffers.touch(addresses[offset // PAGE], side.page)
-    return {"first_level": (buffers.first_misses - before[0]) / packets, "walks": (buffers.walks - before[1]) / packets,
+            buffers.access(addresses[offset // PAGE], side.page)
+    return {"first_level": (buffers.misses - before[0]) / packets, "walks": (buffers.walks - before[1]) / packets,
             "packets": packets}
 
 
