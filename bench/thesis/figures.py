@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The thesis's figures 6.11 to 6.13 drawn again, its values beside ours, and the loss curves; PNG and SVG."""
 
+from io import StringIO
 from pathlib import Path
 
 import matplotlib
@@ -22,7 +23,10 @@ def where(result: dict) -> str:
 def save(figure, folder: Path, name: str) -> None:
     figure.tight_layout()
     figure.savefig(folder / f"{name}.png", dpi=110, metadata={"Software": None})
-    figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+    drawing = StringIO()
+    figure.savefig(drawing, format="svg", metadata={"Date": None})
+    lines = drawing.getvalue().splitlines()    # matplotlib ends some with a space
+    (folder / f"{name}.svg").write_text("".join(line.rstrip() + "\n" for line in lines))
     pyplot.close(figure)
 
 
