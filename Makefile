@@ -67,7 +67,8 @@ test: build $(STAMPS)/packages-test
 	$(PYTEST) tests --ignore=tests/guest
 
 bench: bench-drain
-	$(BENCH) bench/test_walk.py bench/test_open.py bench/test_files.py --benchmark-json=$(STAMPS)/suites.json
+	$(BENCH) bench/test_walk.py bench/test_open.py bench/test_files.py bench/test_corunner.py \
+	    --benchmark-json=$(STAMPS)/suites.json
 	PYTHONPATH=bench $(BIN)/python -m tlb > $(STAMPS)/tlb.json
 	$(BIN)/python bench/tables.py $(STAMPS)/suites.json $(STAMPS)/tlb.json
 

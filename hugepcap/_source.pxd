@@ -14,6 +14,9 @@ cdef inline int as_int(object value) except? -1:
 cdef enum:
     BROKEN = 4      # beside HP_NONE, HP_FRAME, HP_EOF: breakloop() or close() was called
     WAIT_FOREVER = -1
+    # The kernel's timer hands a block over up to two ticks late, at 100 Hz 20 ms: a read waits as much longer, so that
+    # what had come when it began is what it returns.
+    RETIRE_LATE_MS = 20
 
 
 cdef class Source:

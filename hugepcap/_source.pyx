@@ -118,7 +118,7 @@ cdef class Source:
 
     cdef int64_t read_timeout(self):
         """How long next() and dispatch() wait for a packet, in ms."""
-        return 0 if self.nonblocking else self.timeout_ms if self.timeout_ms > 0 else WAIT_FOREVER
+        return 0 if self.nonblocking else self.timeout_ms + RETIRE_LATE_MS if self.timeout_ms > 0 else WAIT_FOREVER
 
     cdef int fetch(self, hp_frame *frame, int64_t timeout_ms) except -100:
         """The next packet: HP_FRAME; HP_NONE when none came within timeout_ms; HP_EOF; BROKEN."""

@@ -25,7 +25,7 @@ def listen(monkeypatch):
 
 def test_sniff(link):
     with sending(link.near, 200, rate_pps=500):
-        packets = sniff(iface=link.far, count=50, timeout=20)
+        packets = sniff(iface=link.far, count=50, timeout=90)
     numbers = [sequence_of(bytes(packet)) for packet in packets]
     assert len(numbers) == 50 and numbers == list(range(numbers[0], numbers[0] + 50))
     assert all(isinstance(packet, Ether) and UDP in packet for packet in packets)
