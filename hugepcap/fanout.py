@@ -12,14 +12,16 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Callable, Sequence
-from multiprocessing.connection import Connection
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Union
 
 from . import constants
+from ._batch import Batch
 from ._reader import Reader, open_live
 from .errors import PcapError
+from .slots import Slots
 
 SOL_PACKET = 263
 PACKET_FANOUT = 18
@@ -154,34 +156,56 @@ class _ProcessWorker:
         context = multiprocessing.get_context("fork")
         self.asks, asked = context.Pipe()
         self.answers, answering = context.Pipe()
+        self.slots = Slots(context)
         self.counts = (0, 0, 0)
-        group.parents_ends += [self.asks, self.answers]
-        self.process = context.Process(target=_process_main, args=(group, asked, answering), daemon=True)
+        group.parents_ends += [self.asks, self.answers, *self.slots.parents_ends]
+        self.process = context.Process(target=_process_main, args=(group, asked, answering, self.slots), daemon=True)
         self.process.start()
         asked.close()
         answering.close()
+        self.slots.leave_to_worker()
         group.number = self._answer()
 
     def _answer(self) -> Any:
         try:
             error, value = self.answers.recv()
         except EOFError:
-            self.process.join()
-            raise PcapError(f"fanout: worker process {self.process.pid} ended with status "
-                            f"{self.process.exitcode}") from None
+            raise self._gone() from None
         if error is not None:
             raise error
         return value
 
+    def _gone(self) -> PcapError:
+        self.process.join()
+        status = self.process.exitcode or 0
+        how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
+        return PcapError(f"fanout: worker process {self.process.pid} {how}; what its ring had is lost")
+
     def _ask(self, request: str, value: object = None) -> Any:
-        self.asks.send((request, value))
-        return self.asks.recv()
+        try:
+            self.asks.send((request, value))
+            return self.asks.recv()
+        except (EOFError, OSError):
+            raise self._gone() from None
 
     def admit(self) -> None:
         self._ask("admit")
 
     def start(self, work: Work) -> None:
         self._ask("start", work)
+
+    def hand_over(self) -> None:
+        self._ask("hand over")
+
+    def take(self) -> Batch | None:
+        """The next batch of a worker that hands them over; None at its end."""
+        try:
+            batch = self.slots.take()
+        except EOFError:
+            raise self._gone() from None
+        if batch is None:
+            self.join()
+        return batch
 
     def stats(self) -> tuple[int, int, int]:
         if self.process.is_alive():
@@ -199,9 +223,10 @@ class _ProcessWorker:
         self.asks.close()
         self.process.join()
         self.answers.close()
+        self.slots.close()
 
 
-def _process_main(group: _Group, asked: Connection, answering: Connection) -> None:
+def _process_main(group: _Group, asked: Connection, answering: Connection, slots: Slots) -> None:
     """A worker process: opens its Reader, then does what it is asked until the pipe closes.
 
     The parent's ends came with the fork: as long as a child has them, no other sees its pipe close.
@@ -224,7 +249,7 @@ def _process_main(group: _Group, asked: Connection, answering: Connection) -> No
     def start(work: Work) -> None:
         threading.Thread(target=work_on, args=(work,), daemon=True).start()
 
-    does = {"admit": lambda _: reader.admit(), "start": start, "stats": lambda _: reader.stats(),
+    does = {"hand over": lambda _: start(slots.fill), "admit": lambda _: reader.admit(), "start": start, "stats": lambda _: reader.stats(),
             "stop": lambda _: reader.stop()}
     try:
         while True:
@@ -244,6 +269,7 @@ class Fanout:
     def __init__(self, group: _Group, workers: int, processes: bool) -> None:
         self._workers: list[_Worker] = []
         self._started = False
+        self._handing_over = False
         self._counts: FanoutStats | None = None
         try:
             for _ in range(workers):
@@ -262,11 +288,42 @@ class Fanout:
 
         For worker processes ``work`` is a function of a module, and what it returns can be pickled.
         """
+        self._start_once()
+        for worker in self._workers:
+            worker.start(work)
+
+    def _start_once(self) -> None:
         if self._started:
             raise PcapError("start: this Fanout was started already")
         self._started = True
-        for worker in self._workers:
-            worker.start(work)
+
+    def batches(self) -> Iterator[Batch]:
+        """Batches of all worker processes, in place of start(): each captures, copies into memory shared with this
+        process, and waits where four slots of 8 MiB are not yet given back.
+
+        A batch's packets stay where they are until its last view is gone, which gives its slot back; copy() what
+        is to be kept. stop(), from another thread or the loop's own body, returns at once then: the iteration
+        ends when all that was captured has come. Raises PcapError where a worker process is gone, and what its
+        capture raised.
+        """
+        workers = [worker for worker in self._workers if isinstance(worker, _ProcessWorker)]
+        if not workers:
+            raise PcapError("batches: it takes processes=True; with threads, start() work that reads")
+        self._start_once()
+        self._handing_over = True
+        for worker in workers:
+            worker.hand_over()
+        return self._batches_of({worker.slots.filled: worker for worker in workers})
+
+    def _batches_of(self, workers: dict[Connection, _ProcessWorker]) -> Iterator[Batch]:
+        while workers:
+            for end in wait(list(workers)):
+                batch = workers[end].take()  # type: ignore[index]
+                if batch is None:
+                    del workers[end]  # type: ignore[arg-type]
+                else:
+                    yield batch
+                    del batch
 
     def stats(self) -> FanoutStats:
         """The counts so far. They stay what they were when stop() has returned."""
@@ -282,6 +339,8 @@ class Fanout:
             raise PcapError("stop: this Fanout was not started")
         for worker in self._workers:
             worker.stop()
+        if self._handing_over:
+            return []
         results, errors = [], []
         for worker in self._workers:
             try:

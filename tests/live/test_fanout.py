@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Several workers on one device: nothing twice, nothing lost, flows kept whole, and an end that loses nothing."""
 
+import gc
 import os
+import signal
 import threading
 
 import pytest
@@ -10,6 +12,7 @@ import hugepcap
 from helpers import send, wait_until
 from helpers.packets import ethernet, ipv4, udp
 from hugepcap._generate import sequence_of
+from hugepcap.slots import SLOTS
 from test_links import put
 
 KINDS = pytest.mark.parametrize("processes", [False, True])
@@ -151,6 +154,64 @@ def test_start_and_stop_are_once(link):
         with pytest.raises(hugepcap.PcapError, match="already"):
             fanout.start(collect)
         assert len(fanout) == 1 and fanout.stop()[0][0] == []
+
+
+# ---- batches from worker processes ----
+
+def test_batches_of_processes(link):
+    """Every packet once, each worker's in order, in columns as a Reader's; stop() loses nothing."""
+    sent = 20_000
+    with hugepcap.open_fanout(link.far, 2, "hash", processes=True) as fanout:
+        batches = fanout.batches()
+        send(link.near, sent, flows=64, sizes=(60, 1400))
+        fanout.stop()
+        seen = []
+        for batch in batches:
+            assert list(batch.caplen) == [len(packet) for packet in batch] == list(batch.len)
+            assert list(batch.flows().proto) == [17] * len(batch) and set(batch.direction) == {hugepcap.PCAP_D_IN}
+            assert list(batch.ts_ns) == sorted(batch.ts_ns)
+            seen += [sequence_of(packet) for packet in batch]
+        assert sorted(seen) == list(range(sent)) and fanout.stats().total == (sent, 0, 0)
+
+
+def test_held_slots_hold_the_worker_up_and_views_keep_theirs(link):
+    """With every slot held the worker waits; a slot that is given back goes on. Views outlive the Fanout."""
+    with hugepcap.open_fanout(link.far, 1, processes=True, to_ms=20) as fanout:
+        batches = fanout.batches()
+        held = []
+        for number in range(SLOTS):
+            send(link.near, 1, first_seq=number)
+            held.append(next(batches))
+        send(link.near, 1, first_seq=SLOTS)
+        worker, = fanout._workers
+        assert not worker.slots.filled.poll(0.3), "a slot was filled that is held"
+        view = held.pop(0)[0]
+        assert not worker.slots.filled.poll(0.1), "a slot was filled that has a view"
+        assert sequence_of(view) == 0
+        del view
+        assert [sequence_of(packet) for packet in next(batches)] == [SLOTS]
+        kept = held[0][0]
+    gc.collect()
+    assert sequence_of(kept) == 1 and [sequence_of(batch[0]) for batch in held] == list(range(1, SLOTS))
+
+
+def test_a_worker_that_is_killed(link):
+    with hugepcap.open_fanout(link.far, 2, processes=True) as fanout:
+        batches = fanout.batches()
+        os.kill(fanout._workers[1].process.pid, signal.SIGKILL)
+        with pytest.raises(hugepcap.PcapError, match="signal 9"):
+            list(batches)
+        with pytest.raises(hugepcap.PcapError, match="signal 9"):
+            fanout.stop()
+
+
+def test_batches_take_processes_and_come_once(link):
+    with hugepcap.open_fanout(link.far, 1) as fanout, pytest.raises(hugepcap.PcapError, match="processes=True"):
+        fanout.batches()
+    with hugepcap.open_fanout(link.far, 1, processes=True) as fanout:
+        fanout.batches()
+        with pytest.raises(hugepcap.PcapError, match="already"):
+            fanout.start(collect)
 
 
 # ---- stop() and admit() of one Reader ----
