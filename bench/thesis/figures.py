@@ -69,8 +69,9 @@ def draw_rates(results: list[dict], policies, folder: Path, name: str) -> None:
 
 
 def curve(axes, points: list[dict], label: str, **style) -> None:
+    """Means, and bars of a deviation up and down; the intervals stand in the page's tables."""
     axes.errorbar([point["factor"] for point in points], [100 * point["loss"]["mean"] for point in points],
-                  [100 * (point["loss"]["interval"] or 0) for point in points], label=label, capsize=2, **style)
+                  [100 * (point["loss"]["deviation"] or 0) for point in points], label=label, capsize=2, **style)
 
 
 def draw_loss(results: list[dict], folder: Path) -> None:
@@ -81,7 +82,7 @@ def draw_loss(results: list[dict], folder: Path) -> None:
             points = [p for p in result["points"] if (p["program"], p["policy"], p["blocks"]) == key]
             curve(axes, points, "{}, {}, {} blocks".format(*key), marker=".", linewidth=0.9)
         axes.set(xlabel="factor of the delay", ylabel="packets lost, %", ylim=(-3, 103), title=where(result))
-        axes.legend(fontsize=6)
+        axes.legend(fontsize=6, title="means, bars: deviation", title_fontsize=6)
     save(figure, folder, "thesis-6.13")
 
 
@@ -91,7 +92,7 @@ def draw_curves(result: dict, folder: Path) -> None:
         curve(axes, found["points"], found["label"], marker=".")
     axes.set_xscale("symlog", linthresh=100)
     axes.set(xlabel="factor of the delay", ylabel="packets lost, %", ylim=(-3, 103), title=where(result))
-    axes.legend(fontsize=7)
+    axes.legend(fontsize=7, title="means, bars: deviation", title_fontsize=7)
     save(figure, folder, "thesis-loss")
 
 
