@@ -72,6 +72,16 @@ OUTLIVING = {
             del views[len(views) // 2]
         assert live()["blocks"] == reader.ring.held_blocks == 0
         """,
+    "a batch of a worker process, the Fanout": """
+        with hugepcap.open_fanout("far", 2, processes=True) as fanout:
+            batches = fanout.batches()
+            send("near", 5)
+            batch = next(batches)
+            seen, view, sizes = numbers(batch), batch[0], batch.caplen
+        del fanout, batches, batch
+        gc.collect()
+        assert numbers([view]) == seen[:1] and set(sizes) == {60}
+        """,
     "a batch of a file, its reader": """
         from helpers.savefile import numbered, pcap_bytes
         with open("small.pcap", "wb") as file:
