@@ -12,6 +12,8 @@ from itertools import product
 from pathlib import Path
 from typing import Iterator
 
+import click
+
 from . import measure, tlb, traffic
 from .measure import Missing, Setup
 from .spread import spread
@@ -93,11 +95,14 @@ def mapping_of(setup: Setup, link, load) -> dict:
 
 def experiment(programs, policies, factors, blocks, runs, interface, load) -> dict:
     if not shutil.which("gcc"):
-        raise RuntimeError("no gcc: the capture programs are C (install gcc)")
+        raise click.ClickException("no gcc: the capture programs are C (install gcc)")
     with traffic.open_link(interface) as link, pool(max(*blocks, MAPPED_BLOCKS) * (4 << 20) // HUGE + SPARE_PAGES):
         measure.pin(0)
         absent = missing_policies(programs, policies, link)
         there = [policy for policy in policies if policy not in absent]
+        if not there:
+            raise click.ClickException(f"none of {', '.join(policies)} is in Linux {platform.release()}; `make guest` runs a "
+                                       "kernel that has them")
         expected = traffic.expected(load)
         points = [runs_of(Setup(name, policy, number, factor), runs, link, load, expected)
                   for name, number, factor, policy in product(programs, blocks, factors, there)]
