@@ -13,7 +13,7 @@ with warnings.catch_warnings():
 import hugepcap
 from hugepcap._generate import sequence_of
 from hugepcap.scapy import ListenSocket
-from helpers import send, sending, wait_until
+from helpers import send, wait_until
 from helpers.packets import ethernet, ipv4, udp
 from test_links import put
 
@@ -24,10 +24,8 @@ def listen(monkeypatch):
 
 
 def test_sniff(link):
-    with sending(link.near, 200, rate_pps=500):
-        packets = sniff(iface=link.far, count=50, timeout=90)
-    numbers = [sequence_of(bytes(packet)) for packet in packets]
-    assert len(numbers) == 50 and numbers == list(range(numbers[0], numbers[0] + 50))
+    packets = sniff(iface=link.far, count=50, timeout=90, started_callback=lambda: send(link.near, 50))
+    assert [sequence_of(bytes(packet)) for packet in packets] == list(range(50))
     assert all(isinstance(packet, Ether) and UDP in packet for packet in packets)
     assert all(packet.sniffed_on == link.far for packet in packets)
 
