@@ -67,8 +67,8 @@ test: build $(STAMPS)/packages-test
 	$(PYTEST) tests --ignore=tests/guest
 
 bench: bench-drain
-	$(BENCH) bench/test_walk.py bench/test_open.py bench/test_files.py bench/test_corunner.py \
-	    --benchmark-json=$(STAMPS)/suites.json
+	$(BENCH) bench/test_walk.py bench/test_open.py bench/test_files.py bench/test_live.py \
+	    bench/test_corunner.py --benchmark-json=$(STAMPS)/suites.json
 	PYTHONPATH=bench $(BIN)/python -m tlb > $(STAMPS)/tlb.json
 	$(BIN)/python bench/tables.py $(STAMPS)/suites.json $(STAMPS)/tlb.json
 
@@ -82,6 +82,7 @@ bench-fanout: build $(STAMPS)/packages-test
 
 bench-quick: build $(STAMPS)/packages-test
 	$(BENCH) bench --quick --benchmark-json=$(STAMPS)/quick.json
+	$(BIN)/python bench/tables.py --check $(STAMPS)/quick.json
 
 # What only its figures need.
 $(STAMPS)/plot: $(STAMPS)/venv

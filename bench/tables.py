@@ -147,7 +147,9 @@ what its use of the CPU costs as well. The packets' sender has the other CPU, bu
 
 
 def live_row(case):
-    if case["limited"]:
+    if (case["lossy_pps"] or case["lossless_pps"]) < case["lossless_pps"]:
+        lossless = f"**not found**: none at {case['lossless_pps'] / 1e3:.0f}, some at {case['lossy_pps'] / 1e3:.0f}"
+    elif case["limited"]:
         lossless = f"{case['lossless_pps'] / 1e3:.0f}, the generator's most"
     else:
         lossless = f"{case['lossless_pps'] / 1e3:.0f}" if case["lossless_pps"] else "none found"
@@ -159,15 +161,17 @@ def live_row(case):
 def live(results):
     cases = of_suite(results, "live")
     some = cases[0]
+    seconds = (some["packets"][0] + some["drops"][0]) / some["reached_pps"][0]
     versions = dict.fromkeys(f"{case['engine']} {case['version']}" for case in cases)
     return f"""# Live: the highest rate without loss, and the loss above it
 
 {label(results)} {", ".join(versions)}.
 
 Thousands of packets a second, of {some['sizes'][0]} to {some['sizes'][1]} bytes, of each of which the reader takes a SHA3-256 in Python: without work
-every engine keeps up with all that the generator can send here. Rings of {some['ring_bytes'] // MIB} MiB, trials of {some['seconds']:g} s, one for
+every engine keeps up with all that the generator can send here. Rings of {some['ring_bytes'] // MIB} MiB, trials of {seconds:.1f} s, one for
 each step of the bisection and one for each loss, so a rate is good to a tenth at best: one moment in which the virtual
-machine stood still is a loss. The generator has the other CPU, whose interrupts fill the ring; the loss is at the rate
+machine stood still is a loss. "Not found": a trial at a lower rate had loss that one at a higher rate had not; then the
+losses and the rates are the machine's, not the engine's, and only the CPU seconds tell something. The generator has the other CPU, whose interrupts fill the ring; the loss is at the rate
 that it reached. All packets came in order, and packets and drops are together what was sent.
 
 {table(["engine", "way", "without loss", *[f"loss at {factor:g} times" for factor in some["factors"]], "CPU s per million packets", f"at {some['factors'][-1]:g} times"], map(live_row, cases))}
