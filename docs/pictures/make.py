@@ -86,7 +86,7 @@ def save(name: str, command: str, text: str) -> None:
     picture = console.export_svg(title="hugepcap")
     # Whoever looks at it has a font of fixed width; none has to be fetched. Not every viewer keeps leading spaces.
     picture = re.sub(r"@font-face \{.*?\}\n?", "", picture, flags=re.S).replace("<text ", '<text xml:space="preserve" ')
-    (FOLDER / name).write_text(picture)
+    (FOLDER / name).write_text(re.sub(r"[ \t]+$", "", picture, flags=re.M))
 
 
 def capture_picture(link: netns.Veth) -> None:

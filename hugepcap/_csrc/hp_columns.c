@@ -93,4 +93,3 @@ int hp_columns_collect(struct hp_columns *columns, struct hp_source *src, struct
 	}
 	return HP_FRAME;
 }
-

@@ -141,4 +141,3 @@ def report(figures, as_json):
     for name, words in (("packets", "captured"), ("received", "received by filter"), ("dropped", "dropped by kernel")):
         plural = "" if figures[name] == 1 else "s"
         click.echo(f"{figures[name]} packet{plural} {words}", err=True)
-

@@ -48,4 +48,3 @@ def show(findings, worst):
             click.echo(" " * (width + 4) + click.style(line, fg="cyan"))
     click.echo({"ok": "All is well.", "info": "All is well.", "warn": "Captures work, and could be better.",
                 "fail": "Captures cannot work here until the lines with ✗ are mended."}[worst])
-
