@@ -43,13 +43,36 @@ cdef extern from *:
         }
         return made;
     }
+    /* Twice the room, at least for so many bytes more; what is NULL or not yet in `batch` is taken as it is. */
+    static int hp_batch_grow(struct hp_batch *batch, uint32_t more, PyObject **records, PyObject **packets)
+    {
+        if (!*records || !*packets) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        if (batch->records && batch->nr == batch->capacity &&
+            _PyBytes_Resize(records, 2 * PyBytes_GET_SIZE(*records)) < 0)
+            return -1;
+        if (batch->bytes && more > batch->room - batch->used &&
+            _PyBytes_Resize(packets, 2 * PyBytes_GET_SIZE(*packets) + more) < 0)
+            return -1;
+        batch->records = (struct hp_record *)PyBytes_AS_STRING(*records);
+        batch->bytes = (uint8_t *)PyBytes_AS_STRING(*packets);
+        batch->capacity = (uint32_t)(PyBytes_GET_SIZE(*records) / sizeof(struct hp_record));
+        batch->room = (uint32_t)PyBytes_GET_SIZE(*packets);
+        return 0;
+    }
     """
     PyObject *hp_new_bytes(Py_ssize_t)
+    int hp_batch_grow(hp_batch *, uint32_t, PyObject **, PyObject **) except -1
     bytes hp_cut_bytes(PyObject *, Py_ssize_t)
 
 cdef enum:
     # pcapy-ng's default for next_batch()
     BATCH_DEFAULT = 256
+    # Of a batch that is not from a ring: records there is room for at first, and bytes after which it ends.
+    PULLED_RECORDS = 1024
+    PULLED_BYTES_MAX = 1 << 30
 
 
 cdef class Reader(Blocks):
@@ -240,27 +263,31 @@ cdef class Reader(Blocks):
         return hp_cut_bytes(packets, batch.used), hp_cut_bytes(records, batch.nr * sizeof(hp_record))
 
     cdef tuple batch_of_pulls(self, hp_frame *frame, uint32_t max_n):
-        """The same through libpcap, whose packet is good only until the next."""
-        cdef bytearray packets = bytearray()
-        cdef bytearray records = bytearray()
-        cdef hp_record record
-        cdef uint32_t nr = 0
+        """The same from a file or libpcap, whose packet is good only until the next, into room that grows."""
+        cdef hp_batch batch
+        cdef PyObject *records = hp_new_bytes(min(max_n, PULLED_RECORDS) * sizeof(hp_record))
+        cdef PyObject *packets = hp_new_bytes(max(self.pulled_room, frame.caplen + 1))
         cdef int rc = HP_FRAME
-        while rc == HP_FRAME:
-            record.sec = <uint32_t>frame.sec
-            record.usec = frame.nsec // 1000
-            record.offset = <uint32_t>len(packets)
-            record.caplen = frame.caplen
-            packets.extend((<const char *>frame.data)[:frame.caplen])
-            records.extend((<const char *>&record)[:sizeof(record)])
-            nr += 1
-            if nr == max_n or self.pcap_engine.would_wait():
-                break
-            rc = hp_source_next(&self.src, &self.src.cur, frame, HP_TOUCH_ALL)
-        if rc < 0:
-            self.pcap_engine.raise_interrupt()
-            self.defer(rc)
-        return bytes(packets), bytes(records)
+        batch.nr = batch.used = batch.capacity = batch.room = 0
+        batch.records = NULL
+        batch.bytes = NULL
+        try:
+            while rc == HP_FRAME:
+                if batch.nr == batch.capacity or frame.caplen > batch.room - batch.used:
+                    hp_batch_grow(&batch, frame.caplen, &records, &packets)
+                hp_batch_add(&batch, frame)
+                if batch.nr == max_n or batch.used > PULLED_BYTES_MAX or self.pcap_engine.would_wait():
+                    break
+                rc = hp_source_next(&self.src, &self.src.cur, frame, HP_TOUCH_ALL)
+            if rc < 0:
+                self.pcap_engine.raise_interrupt()
+                self.defer(rc)
+        except BaseException:
+            Py_XDECREF(records)
+            Py_XDECREF(packets)
+            raise
+        self.pulled_room = batch.used + batch.used // 8    # the next is likely to be as large
+        return hp_cut_bytes(packets, batch.used), hp_cut_bytes(records, batch.nr * sizeof(hp_record))
 
 
 cdef int check_callback(callback) except -1:
