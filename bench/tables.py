@@ -112,7 +112,7 @@ def files(results):
         promises = "\n\n" + "\n".join(file_promises(cases)) if kind == "read" and sizes[1] < 100 else ""
         sections.append(f"## To {kind} packets of {sizes[0]} to {sizes[1]} bytes\n\n"
                         + table(["engine", "way", "ns a packet", "times the least"], file_rows(cases)) + promises)
-    versions = dict.fromkeys(f"{case['engine']} {case['version']}" for case in of_suite(results, "files"))
+    versions = dict.fromkeys(f"{case['engine']} {case['version']}".strip() for case in of_suite(results, "files"))
     return f"""# Files: reading and writing captures that are in the page cache
 
 {label(results)} {", ".join(versions)}.
@@ -132,7 +132,7 @@ def corunner(results):
              f"{min(case['ns_per_step']) / min(alone['ns_per_step']):.2f}",
              f"{max(case['steps_per_s']) / 1e6:.2f} ({min(case['steps_per_s']) / 1e6:.2f})",
              f"{min(case['capture_cpu']) * 100:.1f}", max(case["drops"])] for case in cases]
-    versions = dict.fromkeys(f"{case['engine']} {case['version']}" for case in cases if case is not alone)
+    versions = dict.fromkeys(f"{case['engine']} {case['version']}".strip() for case in cases if case is not alone)
     return f"""# Corunner: what a capture does to another program on its CPU
 
 {label(results)} {", ".join(versions)}.
@@ -162,7 +162,7 @@ def live(results):
     cases = of_suite(results, "live")
     some = cases[0]
     seconds = (some["packets"][0] + some["drops"][0]) / some["reached_pps"][0]
-    versions = dict.fromkeys(f"{case['engine']} {case['version']}" for case in cases)
+    versions = dict.fromkeys(f"{case['engine']} {case['version']}".strip() for case in cases)
     return f"""# Live: the highest rate without loss, and the loss above it
 
 {label(results)} {", ".join(versions)}.

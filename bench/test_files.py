@@ -22,10 +22,10 @@ HERE = Path(__file__).resolve().parent
 ROUNDS, QUICK_DIVISOR, CHECKED = 3, 50, 5000
 # bytes of a packet, least and most -> packets; the last is the thesis's mix
 SIZES = {(60, 76): 1_000_000, (700, 1500): 200_000}
-LIBPCAP_C = "libpcap (C)"
+LIBPCAP_C, READ_C = "libpcap (C)", "read(2) alone (C)"
 READ = [("pcapy-ng", "next_batch"), ("hugepcap", "batches"), ("hugepcap", "next_batch"), ("pcapy-ng", "loop"),
         ("hugepcap", "loop"), ("pcapy-ng", "next"), ("hugepcap", "next"), (LIBPCAP_C, "pcap_dispatch"),
-        (LIBPCAP_C, "pcap_next_ex"), ("dpkt", "reader"), ("scapy", "RawPcapReader")]
+        (LIBPCAP_C, "pcap_next_ex"), (READ_C, "read"), ("dpkt", "reader"), ("scapy", "RawPcapReader")]
 WRITE = [("pcapy-ng", "dumper"), ("hugepcap", "Writer"), ("hugepcap", "dumper"), (LIBPCAP_C, "pcap_dump"), ("dpkt", "writer")]
 # What takes microseconds a packet is given fewer.
 SLOW = {"dpkt": 4, "scapy": 4}
@@ -74,7 +74,7 @@ def c_files(tmp_path_factory):
 @pytest.fixture(scope="session")
 def run(c_files):
     def answer(engine, way, *arguments):
-        command = [c_files, way] if engine == LIBPCAP_C else [sys.executable, HERE / "files.py", engine, way]
+        command = [c_files, way] if engine in (LIBPCAP_C, READ_C) else [sys.executable, HERE / "files.py", engine, way]
         with child([*command, *arguments]) as process:
             line = process.stdout.readline()
         assert line, f"{engine} {way}: no answer"
@@ -84,6 +84,8 @@ def run(c_files):
 
 
 def version_of(engine):
+    if engine == READ_C:
+        return ""
     if engine == LIBPCAP_C:
         return subprocess.run(["pcap-config", "--version"], capture_output=True, text=True).stdout.strip()
     return version(engine)
@@ -128,7 +130,7 @@ def note(benchmark, kind, engine, way, sizes, taken):
 @pytest.mark.parametrize("engine, way", READ)
 @pytest.mark.parametrize("sizes", SIZES)
 def test_read(benchmark, rounds, sources, run, engine, way, sizes):
-    if engine != LIBPCAP_C:    # that one is only counted: its callback is empty
+    if engine not in (LIBPCAP_C, READ_C):    # those only count: their callback is empty
         path, digest = sources(sizes, None)
         assert run(engine, way, path, "CHECK")["digest"] == digest, f"{engine} {way}: not the file's packets"
     note(benchmark, "read", engine, way, sizes, rounds("read", sizes)[engine, way])
