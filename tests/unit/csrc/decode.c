@@ -8,17 +8,7 @@
 #include <string.h>
 
 #include "input.h"
-
-static uint64_t seed;
-
-/* xorshift64* (Vigna) */
-static uint32_t below(uint32_t limit)
-{
-	seed ^= seed >> 12;
-	seed ^= seed << 25;
-	seed ^= seed >> 27;
-	return (uint32_t)((seed * 0x2545f4914f6cdd1du >> 32) * limit >> 32);
-}
+#include "seeded.h"
 
 static void mutate(uint8_t *data, uint32_t bytes)
 {

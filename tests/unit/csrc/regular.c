@@ -11,19 +11,10 @@
 
 #include "hp_file.c"
 #include "input.h"
+#include "seeded.h"
 
 static const uint8_t *content;
 static size_t content_bytes;
-static uint64_t seed;
-
-/* xorshift64* (Vigna) */
-static uint32_t below(uint32_t limit)
-{
-	seed ^= seed >> 12;
-	seed ^= seed << 25;
-	seed ^= seed >> 27;
-	return (uint32_t)((seed * 0x2545f4914f6cdd1du >> 32) * limit >> 32);
-}
 
 static void mutate(uint8_t *data, uint32_t bytes)
 {
