@@ -8,11 +8,16 @@ import time
 from pathlib import Path
 
 from consume import open_capture
-from tlb.walk import ring_pages
+from helpers.smaps import mappings
 
 
 def page_table_bytes():
     return int(re.search(r"^VmPTE:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.M)[1]) << 10
+
+
+def ring_pages():
+    """{bytes of mapping: bytes of page} of the packet rings of this process."""
+    return {mapping.sizes["Size"]: mapping.sizes["MMUPageSize"] for mapping in mappings() if "socket:[" in mapping.name}
 
 
 def once(engine, device, ring_bytes):

@@ -6,7 +6,6 @@ round, each in a fresh process on one CPU. A result counts only if smaps shows t
 """
 
 import json
-import re
 import subprocess
 from pathlib import Path
 
@@ -14,6 +13,8 @@ import childclock
 import pytest
 from conftest import ROOT
 from pinned import child
+
+from helpers.smaps import mapping_at
 
 PAGES = {"4 KiB": 4 << 10, "2 MiB": 2 << 20, "1 GiB": 1 << 30}
 TOTAL_BYTES = 512 << 20
@@ -44,22 +45,11 @@ def walk(tmp_path_factory):
     return program
 
 
-def pages_at(pid, address):
-    """{page size in smaps' words: KiB} of the mapping at an address."""
-    smaps = Path(f"/proc/{pid}/smaps").read_text()
-    for entry in re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", smaps):
-        low, high = (int(part, 16) for part in entry.split(" ", 1)[0].split("-"))
-        if low <= address < high:
-            return {name: int(kib) for name, kib in
-                    re.findall(r"^(Rss|AnonHugePages|MMUPageSize|Private_Hugetlb):\s+(\d+) kB", entry, re.M)}
-    raise LookupError(f"no mapping at {address:x}")
-
-
 def has_pages(found, page, total_bytes):
     if page == PAGES["1 GiB"]:
-        return found["MMUPageSize"] << 10 == page
+        return found["MMUPageSize"] == page
     huge = found["AnonHugePages"]
-    return huge == 0 if page == PAGES["4 KiB"] else huge << 10 >= total_bytes
+    return huge == 0 if page == PAGES["4 KiB"] else huge >= total_bytes
 
 
 def measure(program, page, rings, size, total_bytes):
@@ -67,7 +57,7 @@ def measure(program, page, rings, size, total_bytes):
     with child([program, page, rings, total_bytes // rings, size, PASSES]) as process:
         ready = process.stdout.readline().split()
         assert ready, f"walk: no {total_bytes} bytes in pages of {page}"
-        found = pages_at(process.pid, int(ready[1], 16))
+        found = mapping_at(int(ready[1], 16), process.pid).sizes
         assert has_pages(found, page, total_bytes), f"walk: not in pages of {page}: {found}"
         process.stdin.write("\n")
         process.stdin.flush()

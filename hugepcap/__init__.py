@@ -5,7 +5,8 @@
 
 The rooms, in the order of a packet's way: ``_csrc/`` is the C core (socket, ring, walk, classifier);
 ``_ring`` the kernel's side of a live capture; ``_pcap`` all of libpcap (filters, pipes, devices); ``_regular`` files
-in chunks, ``_writer`` their counterpart; ``_source`` who may read, and how it waits; ``_packet`` the packet's header; ``_classify`` pcapy-ng's classes.
+in chunks, ``_writer`` their counterpart; ``_source`` who may read, and how it waits; ``_packet`` the packet's
+header; ``_classify`` pcapy-ng's classes.
 The Reader is ``_capture`` (settings, activation), ``_control`` (filters, modes, questions), ``_filtered`` (reading
 by class), ``_blocks`` and ``_batch`` (reading by the block, ``batches`` and ``aio`` its iterators, ``_arrow`` its
 export, ``_decode`` its headers as columns) and ``_reader`` (pcapy's own ways), each a class upon the one before;

@@ -11,25 +11,16 @@ import struct
 from itertools import groupby
 from pathlib import Path
 
+from helpers.smaps import mapping_at
+
 PAGE, HUGE, GIANT = 4 << 10, 2 << 20, 1 << 30
 FRAME_MASK = (1 << 55) - 1
 
 
-def smaps(pid: int, address: int) -> dict[str, int]:
-    """Kilobytes of each field of the mapping at an address."""
-    found, inside = {}, False
-    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
-        if bounds := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
-            inside = int(bounds[1], 16) <= address < int(bounds[2], 16)
-        elif inside and (field := re.match(r"(\w+):\s+(\d+) kB", line)):
-            found[field[1]] = int(field[2])
-    return found
-
-
 def user_page(fields: dict[str, int], ring_bytes: int) -> int:
-    if fields.get("FilePmdMapped", 0) << 10 >= ring_bytes:
+    if fields.get("FilePmdMapped", 0) >= ring_bytes:
         return HUGE
-    return fields["KernelPageSize"] << 10
+    return fields["KernelPageSize"]
 
 
 def frame_runs(pid: int, address: int, ring_bytes: int) -> list[list[int]]:
@@ -59,7 +50,7 @@ def of(pid: int, ready: dict) -> dict | None:
     told = ready.get("kernel_page_bytes")
     direct = told != PAGE if told else min(count for _, count in runs) * PAGE >= HUGE
     return {"address": address, "ring_bytes": ring_bytes, "frame_runs": runs,
-            "user_page_bytes": user_page(smaps(pid, address), ring_bytes),
+            "user_page_bytes": user_page(mapping_at(address, pid).sizes, ring_bytes),
             "kernel_via": "direct map" if direct else "vmalloc",
             "kernel_page_bytes": direct_map_page() if direct else PAGE,
             "told_by": "PACKET_HUGE_INFO" if told else "pagemap"}

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The addresses that reading, or filling, rings of TPACKET_V3 blocks touches, and the mapping they lie in."""
+"""The addresses that reading, or filling, rings of TPACKET_V3 blocks touches."""
 
-import re
-from pathlib import Path
 from typing import NamedTuple
 
 from .model import KIB, Tlb
@@ -58,13 +56,3 @@ def misses_per_packet(cpu, page, *, ring_bytes, block_bytes, packet, rings=1, pa
             for address in ring.touched(start + step):
                 tlb.access(address, page)
     return tlb.misses / (packets * rings), tlb.walks / (packets * rings)
-
-
-def ring_pages(pid="self"):
-    """{bytes of mapping: bytes of page} of the packet rings that a process has mapped, from smaps."""
-    pages = {}
-    for entry in re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", Path(f"/proc/{pid}/smaps").read_text()):
-        if "socket:[" in entry.partition("\n")[0]:
-            size, page = (int(re.search(rf"^{name}:\s+(\d+) kB", entry, re.M)[1]) * KIB for name in ("Size", "MMUPageSize"))
-            pages[size] = page
-    return pages

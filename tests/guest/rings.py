@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from typing import Iterator, NamedTuple
 
+from helpers.smaps import mapping_at
+
 HEADER = Path(__file__).parents[2] / "hugepcap/_csrc/hp_uapi.h"
 globals().update({name: int(value, 16) for name, value in
                   re.findall(r"#define\s+(PACKET_\w+)\s+(0x\w+)", HEADER.read_text())})
@@ -219,13 +221,7 @@ def frame_of(number: int, size: int | None = None) -> bytes:
 
 def smaps(address: int, pid: int | str = "self") -> dict[str, int]:
     """Kilobytes of the mapping at an address; of each field that has them."""
-    found, inside = {}, False
-    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
-        if bounds := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
-            inside = int(bounds[1], 16) <= address < int(bounds[2], 16)
-        elif inside and (field := re.match(r"(\w+):\s+(\d+) kB", line)):
-            found[field[1]] = int(field[2])
-    return found
+    return {name: size >> 10 for name, size in mapping_at(address, pid).sizes.items()}
 
 
 def counters() -> dict[str, int]:

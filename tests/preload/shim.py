@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -14,6 +13,7 @@ from typing import NamedTuple
 
 import helpers
 from helpers import child_environment, wait_until
+from helpers.smaps import mappings
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / "preload" / "preload.so"
@@ -49,7 +49,7 @@ def run(command: list[object], deadline_s: float = DEADLINE_S, folder: Path | No
                           cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-class Mapping(NamedTuple):
+class RingMapping(NamedTuple):
     """A ring as smaps has it. Sizes in bytes; `huge` is what PMD entries map."""
 
     name: str
@@ -58,18 +58,14 @@ class Mapping(NamedTuple):
     huge: int
 
 
-def ring_mappings(pid: int) -> list[Mapping]:
+def ring_mappings(pid: int) -> list[RingMapping]:
     """The mappings of packet sockets and of the shim's own memory, which alone is hugetlb."""
     found = []
-    for entry in re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", Path(f"/proc/{pid}/smaps").read_text(), flags=re.M)[1:]:
-        head, *lines = entry.splitlines()
-        name = head.split(maxsplit=5)[5] if len(head.split()) > 5 else ""
-        sizes = {key: int(value.split()[0]) * 1024 for key, value in
-                 (line.split(":") for line in lines) if value.endswith(" kB")}
-        if not name.startswith("socket:") and sizes["KernelPageSize"] == 4096:
-            continue
-        huge = sizes["Size"] if sizes["KernelPageSize"] > 4096 else sizes["FilePmdMapped"] + sizes["ShmemPmdMapped"]
-        found.append(Mapping(name, sizes["Size"], sizes["KernelPageSize"], huge))
+    for _, _, name, sizes in mappings(pid):
+        page_bytes = sizes["KernelPageSize"]
+        if name.startswith("socket:") or page_bytes > 4096:
+            huge = sizes["Size"] if page_bytes > 4096 else sizes["FilePmdMapped"] + sizes["ShmemPmdMapped"]
+            found.append(RingMapping(name, sizes["Size"], page_bytes, huge))
     return found
 
 
