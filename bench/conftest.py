@@ -39,6 +39,15 @@ def c_consumer(tmp_path_factory):
     return program
 
 
+@pytest.fixture(scope="session")
+def walk(tmp_path_factory):
+    program = tmp_path_factory.mktemp("walk") / "walk"
+    core = ROOT / "hugepcap" / "_csrc"
+    subprocess.run(["gcc", "-O2", "-std=gnu11", "-D_GNU_SOURCE", f"-I{core}", ROOT / "bench" / "walk.c", "-o", program],
+                   check=True)
+    return program
+
+
 def cpu_model():
     found = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.M)
     return found.group(1) if found else platform.machine()

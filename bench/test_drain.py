@@ -17,6 +17,8 @@ from pathlib import Path
 import childclock
 import pytest
 from consume import CHECKED_SHARE, WAYS, checksum
+from test_walk import PAGES, TOTAL_BYTES
+from test_walk import measure as measure_walk
 
 from hugepcap._generate import generate
 
@@ -29,18 +31,20 @@ QUICK_DIVISOR = 20
 
 OURS_ALONE = {"iteration"}
 CPU = max(os.sched_getaffinity(0))
-LIBPCAP_C = "libpcap (C)"
+LIBPCAP_C, WALK_C = "libpcap (C)", "walk (C)"
 
 
 def engines_of(way):
     if way == "pcap_dispatch":
         return [LIBPCAP_C]
     if way == "batches":
-        return ["pcapy-ng", LIBPCAP_C, "hugepcap"]
+        return ["pcapy-ng", LIBPCAP_C, WALK_C, "hugepcap"]
     return ["hugepcap"] if way in OURS_ALONE else ["pcapy-ng", "hugepcap"]
 
 
 def engine_version(engine, c_consumer):
+    if engine == WALK_C:
+        return version("hugepcap")
     if engine == LIBPCAP_C:
         return subprocess.run(["pcap-config", "--version"], capture_output=True, text=True).stdout.strip()
     return version(engine)
@@ -84,8 +88,14 @@ def measure(engine, way, link, c_consumer, count, size, ring_bytes):
     return timed["seconds"]
 
 
+def walk_alone(program, count, size):
+    """CPU seconds that walking as many packets takes, from memory that is filled like a ring: see test_walk."""
+    seconds, packets = measure_walk(program, PAGES["4 KiB"], 1, size, TOTAL_BYTES)
+    return seconds * count / packets
+
+
 @pytest.fixture(scope="session")
-def rounds(request, link, c_consumer):
+def rounds(request, link, c_consumer, walk):
     """Seconds of each round, per engine: measured once for all engines of a way and size, in turns."""
     quick, known = request.config.getoption("--quick"), {}
 
@@ -96,7 +106,8 @@ def rounds(request, link, c_consumer):
             taken = {engine: [] for engine in engines_of(way)}
             for _ in range(1 if quick else ROUNDS):
                 for engine in taken:
-                    taken[engine].append(measure(engine, way, link, c_consumer, count, size, ring_bytes))
+                    taken[engine].append(walk_alone(walk, count, size) if engine == WALK_C else
+                                         measure(engine, way, link, c_consumer, count, size, ring_bytes))
             known[way, size] = count, ring_bytes, taken
         return known[way, size]
 

@@ -6,12 +6,10 @@ round, each in a fresh process on one CPU. A result counts only if smaps shows t
 """
 
 import json
-import subprocess
 from pathlib import Path
 
 import childclock
 import pytest
-from conftest import ROOT
 from pinned import child
 
 from helpers.smaps import mapping_at
@@ -34,15 +32,6 @@ def pages_here():
     if not (free.exists() and int(free.read_text()) > 0):
         lacking.add("1 GiB")
     return [name for name in PAGES if name not in lacking]
-
-
-@pytest.fixture(scope="session")
-def walk(tmp_path_factory):
-    program = tmp_path_factory.mktemp("walk") / "walk"
-    core = ROOT / "hugepcap" / "_csrc"
-    subprocess.run(["gcc", "-O2", "-std=gnu11", "-D_GNU_SOURCE", f"-I{core}", ROOT / "bench" / "walk.c", "-o", program],
-                   check=True)
-    return program
 
 
 def has_pages(found, page, total_bytes):
