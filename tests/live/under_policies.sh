@@ -15,7 +15,7 @@ if [ "${ALL:-}" ]; then    # without those that choose policies, shrink a ring o
     for other in policies policies_guest generate pipe_waits saving lifetimes thesis property; do
         tests+=(--ignore "tests/live/test_$other.py")
     done
-    for other in test_shrinking_ring test_more_than_is_free test_more_than_two_gib; do
+    for other in test_shrinking_ring test_more_than_is_free test_a_ring_of_more_than_2_gib; do
         tests+=(--deselect "tests/live/test_rings.py::$other")
     done
 fi
