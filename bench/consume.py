@@ -18,7 +18,7 @@ import numpy
 
 from hugepcap._generate import sequence_of
 
-MODULES = {"pcapy-ng": "pcapy", "hugepcap": "hugepcap"}
+MODULES = {"pcapy-ng": "pcapy", "cypcap": "cypcap", "hugepcap": "hugepcap"}
 COLUMNS = ("ts_ns", "caplen", "len", "offset", "vlan_tci", "vlan_tpid", "rxhash", "status", "direction")
 SNAPLEN, TIMEOUT_MS = 65535, 100
 # Of the timed packets, one in so many is sent again to be checked.
@@ -30,11 +30,17 @@ SETTLE_S = 4 * TIMEOUT_MS / 1000
 def open_capture(engine, device, ring_bytes):
     reader = importlib.import_module(MODULES[engine]).create(device)
     reader.set_snaplen(SNAPLEN)
-    reader.set_timeout(TIMEOUT_MS)
+    reader.set_timeout(TIMEOUT_MS / 1000 if engine == "cypcap" else TIMEOUT_MS)
     reader.set_buffer_size(ring_bytes)
-    if reader.activate() != 0:
+    if reader.activate():    # cypcap's has no result
         sys.exit(f"{engine}: cannot capture on {device}")
     return reader
+
+
+def counted(reader):
+    """(received, dropped)"""
+    stats = reader.stats()
+    return tuple(stats[:2]) if isinstance(stats, tuple) else (stats.recv, stats.drop)
 
 
 # Each way: (reader, count, buffer) -> how many packets it read. These are the timed ones; they do nothing else.
@@ -143,7 +149,7 @@ def main(engine, way, device, count, ring_bytes):
     started = time.process_time()
     read = WAYS[way](reader, count, buffer)
     seconds = time.process_time() - started
-    received, dropped, _ = reader.stats()
+    received, dropped = counted(reader)
     print(json.dumps({"seconds": seconds, "packets": read, "received": received, "dropped": dropped}), flush=True)
     wait_for_packets()
     sequences = [sequence_of(data) for data in packets_of(way, reader, count // CHECKED_SHARE, buffer)]

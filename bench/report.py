@@ -16,7 +16,7 @@ TARGETS = {
 # What batches() may cost at most, as a share of pcap_dispatch's cost in C, and of the walk's alone.
 DISPATCH_SHARE, WALK_SHARE = {64: 0.8}, {64: 1.8}
 LABELS = {"batches": "batches(), every column touched (against next_batch(1024))", "next_batch": "next_batch(1024)", "loop_filtered": "loop_filtered(admit_mask=0)",
-          "pcap_dispatch": "pcap_dispatch, empty callback, in C"}
+          "pcap_dispatch": "pcap_dispatch, empty callback, in C", "pcap_next_ex": "pcap_next_ex, in C"}
 
 HEAD = """# Drain: CPU time per packet of reading a full ring
 
@@ -48,16 +48,17 @@ def cases(results):
 def row(size, way, engines):
     label = LABELS.get(way, way)
     if "hugepcap" not in engines:
-        return f"| {label} | {spread(next(iter(engines.values())))} | | | | |"
+        return f"| {label} | {spread(next(iter(engines.values())))} | | | | | |"
     ours = engines["hugepcap"]
+    third = spread(engines["cypcap"]) if "cypcap" in engines else ""
     if "pcapy-ng" not in engines:
-        return f"| {label} | | {spread(ours)} | | | |"
+        return f"| {label} | | {third} | {spread(ours)} | | | |"
     theirs = engines["pcapy-ng"]
     ratio = min(theirs) / min(ours)
     each = [their / our for their, our in zip(theirs, ours)]
     target = TARGETS.get(way, {}).get(size)
     met = "" if target is None else "yes" if ratio >= target else "**no**"
-    return (f"| {label} | {spread(theirs)} | {spread(ours)} | {ratio:.2f} ({min(each):.2f} to {max(each):.2f}) "
+    return (f"| {label} | {spread(theirs)} | {third} | {spread(ours)} | {ratio:.2f} ({min(each):.2f} to {max(each):.2f}) "
             f"| {target or ''} | {met} |")
 
 
@@ -91,7 +92,7 @@ def report(files):
     lines = [HEAD.format(date=files[-1]["datetime"][:10], rounds=rounds, machine=machine_of(files[0]))]
     for size in sorted({size for size, _ in table}):
         lines.append(f"## {size}-byte packets\n")
-        lines.append("| way | pcapy-ng, or libpcap | hugepcap | ratio | promised | met |\n|---|---|---|---|---|---|")
+        lines.append("| way | pcapy-ng, or libpcap | cypcap | hugepcap | ratio | promised | met |\n|---|---|---|---|---|---|---|")
         lines += [row(size, way, engines) for (of, way), engines in table.items() if of == size]
         lines += ["", against_c(size, table[size, "batches"])]
     return "\n".join(lines)

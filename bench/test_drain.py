@@ -29,17 +29,20 @@ ROUNDS = 3
 SIZES = {64: (1_500_000, 512 << 20), 1400: (400_000, 768 << 20)}
 QUICK_DIVISOR = 20
 
-OURS_ALONE = {"iteration"}
+# What cypcap has, and pcapy-ng has not.
+OF_CYPCAP = {"loop", "dispatch", "iteration"}
+IN_C = {"pcap_dispatch", "pcap_next_ex"}
 CPU = max(os.sched_getaffinity(0))
 LIBPCAP_C, WALK_C = "libpcap (C)", "walk (C)"
 
 
 def engines_of(way):
-    if way == "pcap_dispatch":
+    if way in IN_C:
         return [LIBPCAP_C]
     if way == "batches":
         return ["pcapy-ng", LIBPCAP_C, WALK_C, "hugepcap"]
-    return ["hugepcap"] if way in OURS_ALONE else ["pcapy-ng", "hugepcap"]
+    engines = ["hugepcap"] if way == "iteration" else ["pcapy-ng", "hugepcap"]
+    return ["cypcap", *engines] if way in OF_CYPCAP else engines
 
 
 def engine_version(engine, c_consumer):
@@ -80,7 +83,8 @@ def drain(command, link, count, size):
 def measure(engine, way, link, c_consumer, count, size, ring_bytes):
     """CPU seconds of one round; fails where a packet is missing, twice there or out of order."""
     arguments = [link.far, count, ring_bytes]
-    command = [c_consumer, "pcap_dispatch"] if engine == LIBPCAP_C else [sys.executable, HERE / "consume.py", engine, way]
+    command = [c_consumer, way if way in IN_C else "pcap_dispatch"] if engine == LIBPCAP_C else \
+        [sys.executable, HERE / "consume.py", engine, way]
     timed, checked = drain(command + arguments, link, count, size)
     assert timed["packets"] == timed["received"] == count and timed["dropped"] == 0, f"{engine} {way}: {timed}"
     nr = count // CHECKED_SHARE
@@ -114,7 +118,7 @@ def rounds(request, link, c_consumer, walk):
     return of
 
 
-CASES = [(size, way, engine) for size in SIZES for way in [*WAYS, "pcap_dispatch"] for engine in engines_of(way)]
+CASES = [(size, way, engine) for size in SIZES for way in [*WAYS, *sorted(IN_C)] for engine in engines_of(way)]
 
 
 @pytest.mark.parametrize("size, way, engine", CASES, ids=[f"{s}-{w}-{e}" for s, w, e in CASES])

@@ -3,12 +3,13 @@ import os
 from collections.abc import Callable
 from types import TracebackType
 
-from typing_extensions import Self
+from typing_extensions import Self, disjoint_base
 
 from ._blocks import Blocks
 from ._packet import Pkthdr
 from ._pcap import BPFProgram
 
+@disjoint_base
 class Reader(Blocks):
     def __init__(self, *args: object, **kwargs: object) -> None: ...
     def __del__(self) -> None: ...
