@@ -6,6 +6,7 @@ from __future__ import annotations
 import struct
 
 from hugepcap._generate import sequence_of
+from helpers import send
 
 BUFFER = bytearray(64 << 20)
 
@@ -80,3 +81,27 @@ def read_packets(reader, count):
     seen = []
     reader.loop(count, lambda hdr, data: seen.append(data))
     return seen
+
+
+# ---- batches ----
+
+def take(reader, count):
+    """The next packets, as Batches of which none is empty."""
+    batches = []
+    while sum(map(len, batches)) < count:
+        batch = reader.next_block(timeout=30)
+        assert len(batch), "no packet came"
+        batches.append(batch)
+    return batches
+
+
+def take_one(reader, link, count, sending=send):
+    """So many packets in one Batch; again where the block's timer ended it in the midst of them."""
+    for _ in range(5):
+        sending(link.near, count)
+        batches = take(reader, count)
+        if len(batches) == 1:
+            return batches[0]
+        for batch in batches:
+            batch.release()
+    raise AssertionError(f"{count} packets never came in one block")

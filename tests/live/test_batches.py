@@ -13,7 +13,7 @@ import hugepcap
 from helpers import Background, background_read, run_child, send, sending, wait_until
 from helpers.packets import ethernet, ipv4, tagged, udp
 from hugepcap._generate import sequence_of
-from reading import numbers
+from reading import numbers, take, take_one
 from test_links import put
 
 FORMATS = {"ts_ns": "q", "caplen": "I", "len": "I", "offset": "Q", "vlan_tci": "H", "vlan_tpid": "H", "rxhash": "I",
@@ -23,28 +23,6 @@ FORMATS = {"ts_ns": "q", "caplen": "I", "len": "I", "offset": "Q", "vlan_tci": "
 def rows(batch):
     return [(ts, size, length, bytes(data))
             for ts, size, length, data in zip(batch.ts_ns, batch.caplen, batch.len, batch)]
-
-
-def take(reader, count):
-    """The next packets, as Batches of which none is empty."""
-    batches = []
-    while sum(map(len, batches)) < count:
-        batch = reader.next_block(timeout=30)
-        assert len(batch), "no packet came"
-        batches.append(batch)
-    return batches
-
-
-def take_one(reader, link, count, sending=send):
-    """So many packets in one Batch; again where the block's timer ended it in the midst of them."""
-    for _ in range(5):
-        sending(link.near, count)
-        batches = take(reader, count)
-        if len(batches) == 1:
-            return batches[0]
-        for batch in batches:
-            batch.release()
-    raise AssertionError(f"{count} packets never came in one block")
 
 
 # ---- columns ----
@@ -167,12 +145,23 @@ def test_a_view_keeps_its_block(reader, link, kept):
     assert reader.ring.held_blocks == 0
 
 
+def three_of_one_block(reader, link):
+    """Batches of 4, 4 and 2 packets; again where the block's timer ended it in the midst of them."""
+    for _ in range(5):
+        send(link.near, 10)
+        wait_until(lambda: reader.ring.pending_blocks, "a block")
+        parts, batches = [], reader.batches(max_packets=4)
+        while sum(map(len, parts)) < 10:
+            parts.append(next(batches))
+        if [len(part) for part in parts] == [4, 4, 2] and reader.ring.held_blocks == 1:
+            return parts
+        for part in parts:
+            part.release()
+    raise AssertionError("10 packets never came in one block")
+
+
 def test_a_block_shared_by_two_batches(reader, link):
-    send(link.near, 10)
-    wait_until(lambda: reader.ring.pending_blocks, "a block")
-    batches = reader.batches(max_packets=4)
-    parts = [next(batches) for _ in range(3)]
-    assert [len(part) for part in parts] == [4, 4, 2]
+    parts = three_of_one_block(reader, link)
     for part in parts[:2]:
         part.release()
         assert reader.ring.held_blocks == 1

@@ -5,7 +5,7 @@ import pytest
 
 import hugepcap
 from helpers.packets import ETH_QINQ, ethernet, ipv4, tagged, udp
-from test_batches import take
+from reading import take
 from test_links import put
 
 PACKET = ethernet(ipv4(udp(1111, 2222), 17))

@@ -8,7 +8,7 @@ import pytest
 import hugepcap
 from helpers import send
 from policies import free_huge_pages, open_with
-from reading import numbers, read_packets
+from reading import numbers, read_packets, take_one
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -51,8 +51,7 @@ def test_the_ladder_goes_down_and_says_why(link):
 @pytest.mark.parametrize("policy", ["hugetlb", "thp", "vzalloc", "stock"])
 def test_views_outlive_readers_of_every_policy(link, pool, policy):
     reader, _ = open_with(link.far, policy=policy, ring_bytes=16 * MIB, strict=True)
-    send(link.near, 100)
-    batch = reader.next_block(timeout=30)
+    batch = take_one(reader, link, 10)
     view, copy = batch[7], bytes(batch[7])
     reader.close()
     batch.release()
