@@ -17,7 +17,7 @@ SUDO    := $(if $(filter 0,$(shell id -u)),,sudo)
 KVER    ?= 6.12
 VARIANT ?= plain
 CMD     ?= uname -a
-GUEST_S ?= 1500
+GUEST_S ?= 2400
 
 DEB_build  := gcc libc6-dev make python3-dev python3-venv libpcap-dev iproute2 util-linux
 DEB_test   := tcpdump tshark netsniff-ng valgrind binutils ethtool
