@@ -76,9 +76,13 @@ def pair() -> tuple[str, str]:
 
 @pytest.fixture
 def sender(pair: tuple[str, str]) -> Iterator[socket.socket]:
+    """Stays on one CPU: a sender that moves leaves packets in the queues of both, and they come out of order."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(allowed)})
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sock:
         sock.bind((pair[0], 0))
         yield sock
+    os.sched_setaffinity(0, allowed)
 
 
 @pytest.fixture

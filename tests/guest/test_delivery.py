@@ -7,6 +7,7 @@ import itertools
 import os
 import socket
 import struct
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -100,35 +101,36 @@ class TxRing:
         struct.pack_into("II", view, self.at, 1, len(frame))
         self.at = (self.at + 2048) % self.total
 
+    def close(self) -> None:
+        if self.memory:
+            self.memory.close()
+
 
 @pytest.mark.parametrize("tx,rx", list(itertools.product(["STOCK", *HUGE_POLICIES], repeat=2)))
 def test_tx_ring_beside_rx_ring(tx, rx, pair, sender):
     """Frames leave the one ring while others come into the other, of the same socket."""
-    sock, memory, total = packet_socket(2), None, 2 * MIB
-    if rx == "HUGETLB":
-        memory = hugetlb(total)
-        enable(sock, memory.address, total)
-    make_ring(sock, rx, request(256 * KIB, total, 2048, 2))
-    out = TxRing(sock, tx, total)
-    mapped = [kind for kind in (rx, tx) if kind != "HUGETLB"]
-    mapping = Mapping(total * len(mapped), 1, sock.fileno()) if mapped else None
-    receive = memory.view() if memory else mapping.view()[:total]
-    transmit = out.memory.view() if out.memory else mapping.view()[-total:]
-    assert POLICIES[info(sock).policy] == rx and POLICIES[info(sock, tx=True).policy] == tx
-    sock.bind((pair[1], ETHERTYPE))
-    with Ring("STOCK", version=2).bind(pair[0]) as far:
+    total = 2 * MIB
+    with ExitStack() as ends:
+        sock, memory = ends.enter_context(packet_socket(2)), None
+        if rx == "HUGETLB":
+            memory = ends.enter_context(closing(hugetlb(total)))
+            enable(sock, memory.address, total)
+        make_ring(sock, rx, request(256 * KIB, total, 2048, 2))
+        out = ends.enter_context(closing(TxRing(sock, tx, total)))
+        mapped = [kind for kind in (rx, tx) if kind != "HUGETLB"]
+        mapping = ends.enter_context(closing(Mapping(total * len(mapped), 1, sock.fileno()))) if mapped else None
+        receive = memory.view() if memory else mapping.view()[:total]
+        transmit = out.memory.view() if out.memory else mapping.view()[-total:]
+        assert POLICIES[info(sock).policy] == rx and POLICIES[info(sock, tx=True).policy] == tx
+        sock.bind((pair[1], ETHERTYPE))
+        with Ring("STOCK", version=2).bind(pair[0]) as far:
+            for number in range(200):
+                sender.send(frame_of(1000 + number))
+                out.put(transmit, frame_of(number))
+            assert sock.send(b"") > 0
+            for number, got in enumerate(far.packets(200)):
+                assert got == frame_of(number)
         for number in range(200):
-            sender.send(frame_of(1000 + number))
-            out.put(transmit, frame_of(number))
-        assert sock.send(b"") > 0
-        for number, got in enumerate(far.packets(200)):
-            assert got == frame_of(number)
-    for number in range(200):
-        at = number * 2048
-        length, _, mac = struct.unpack_from("IIH", receive, at + 4)
-        assert bytes(receive[at + mac:at + mac + length]) == frame_of(1000 + number)
-    receive.release(), transmit.release()
-    sock.close()
-    for used in (memory, mapping, out.memory):
-        if used:
-            used.close()
+            at = number * 2048
+            length, _, mac = struct.unpack_from("IIH", receive, at + 4)
+            assert bytes(receive[at + mac:at + mac + length]) == frame_of(1000 + number)
