@@ -21,7 +21,7 @@
 
 /* Room of a chunk; longer records get one of their own. It has to stay in the cache from the copy to the walk. */
 #ifndef HP_FILE_CHUNK_BYTES
-#define HP_FILE_CHUNK_BYTES (256u << 10)
+#define HP_FILE_CHUNK_BYTES (1u << 20)
 #endif
 
 void hp_chunk_unref(struct hp_chunk *chunk)

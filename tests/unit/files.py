@@ -29,9 +29,9 @@ def interface(order: str = "<", *, linktype: int = 1, snaplen: int = 65535, reso
     return block(1, body + struct.pack(order + "HH", 0, 0), order)
 
 
-def enhanced(data: bytes, ticks: int, order: str = "<", number: int = 0) -> bytes:
+def enhanced(data: bytes, ticks: int, order: str = "<", number: int = 0, options: bytes = b"") -> bytes:
     return block(6, struct.pack(order + "IIIII", number, ticks >> 32, ticks & 0xFFFFFFFF, len(data), len(data) + 3)
-                 + data, order)
+                 + data + bytes(-len(data) % 4) + options, order)
 
 
 def obsolete(data: bytes, ticks: int, order: str = "<") -> bytes:
