@@ -265,9 +265,9 @@ def test_link_types(lib, link, device, linktype):
 
 
 def ring_maps():
-    """Bytes of the rings in this process: mappings of sockets, or of huge pages of the program's own."""
+    """Bytes of the rings in this process: mappings of sockets, or of memory that was given to one."""
     with open("/proc/self/maps") as maps:
-        ranges = [line.split()[0].split("-") for line in maps if "socket:[" in line or "anon_hugepage" in line]
+        ranges = [line.split()[0].split("-") for line in maps if "socket:[" in line or "memfd:hugepcap" in line]
     return sum(int(end, 16) - int(start, 16) for start, end in ranges)
 
 
