@@ -173,7 +173,7 @@ of {seconds:.1f} s decide on a rate of the bisection; one in which the generator
 reached: one moment in which the virtual machine stood still is a loss. The generator has the other CPU, whose interrupts
 fill the ring. All packets came in order, and packets and drops are together what was sent.
 
-{table(["engine", "way", "without loss", "short", *[f"loss at {factor:g} times" for factor in some["factors"]], "CPU s per million packets", f"at {some['factors'][-1]:g} times"], map(live_row, cases))}
+{table(["engine", "way", "without loss", "short", *[f"loss, {factor:g} times asked for" for factor in some["factors"]], "CPU s per million packets", f"at {some['factors'][-1]:g} times"], map(live_row, cases))}
 """
 
 
