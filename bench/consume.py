@@ -132,6 +132,12 @@ def packets_of(way, reader, count, buffer):
     return seen
 
 
+def warm_numpy():
+    """What NumPy does once for a type is not the reading's."""
+    for kind in "qQIHB":
+        numpy.zeros(1, kind).max()
+
+
 def wait_for_packets():
     sys.stdin.readline()
     time.sleep(SETTLE_S)
@@ -141,8 +147,7 @@ def main(engine, way, device, count, ring_bytes):
     count, ring_bytes = int(count), int(ring_bytes)
     way = way if engine == "hugepcap" else PEERS.get(way, way)
     buffer = bytearray(b"x") * ring_bytes if way == "loop_to_buffer" else None
-    for kind in "qQIHB":    # what NumPy does once for a type is not the reading's
-        numpy.zeros(1, kind).max()
+    warm_numpy()
     reader = open_capture(engine, device, ring_bytes)
     print("ready", flush=True)
     wait_for_packets()

@@ -13,7 +13,7 @@ import time
 
 import numpy
 
-from consume import COLUMNS
+from consume import COLUMNS, warm_numpy
 
 SNAPLEN = 65535
 
@@ -156,6 +156,7 @@ def check(engine, way, path):
 
 def main(engine, way, path, out=None):
     importlib.import_module(MODULES[engine])    # which is not counted
+    warm_numpy()
     if way in WRITE:
         seconds, packets = WRITE[way](engine, path, out)
         return {"seconds": seconds, "packets": packets}

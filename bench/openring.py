@@ -8,16 +8,11 @@ import time
 from pathlib import Path
 
 from consume import open_capture
-from helpers.smaps import mappings
+from helpers.smaps import ring_pages
 
 
 def page_table_bytes():
     return int(re.search(r"^VmPTE:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.M)[1]) << 10
-
-
-def ring_pages():
-    """{bytes of mapping: bytes of page} of the packet rings of this process."""
-    return {mapping.sizes["Size"]: mapping.sizes["MMUPageSize"] for mapping in mappings() if "socket:[" in mapping.name}
 
 
 def once(engine, device, ring_bytes):
@@ -27,7 +22,7 @@ def once(engine, device, ring_bytes):
     tables, pages = page_table_bytes() - before, ring_pages()
     closing = time.perf_counter()
     reader.close()
-    return {"seconds": opened - started + time.perf_counter() - closing, "tables": tables, "pages": list(pages.items())}
+    return {"seconds": opened - started + time.perf_counter() - closing, "tables": tables, "pages": pages}
 
 
 if __name__ == "__main__":

@@ -7,40 +7,40 @@ slows all of them. A round whose packets are not the ones that were sent, each o
 """
 
 import json
-import os
 import subprocess
 import sys
-import threading
 from importlib.metadata import version
 from pathlib import Path
 
 import childclock
 import pytest
 from consume import CHECKED_SHARE, WAYS, checksum
+from pinned import child
 from test_walk import PAGES, TOTAL_BYTES
 from test_walk import measure as measure_walk
 
+from helpers.smaps import ring_pages
 from hugepcap._generate import generate
 
 HERE = Path(__file__).resolve().parent
-DEADLINE_S = 120
 ROUNDS = 3
-# bytes on the wire -> packets, and a ring that holds them all in either engine
-SIZES = {64: (1_500_000, 512 << 20), 1400: (400_000, 768 << 20)}
+# bytes on the wire, least and most -> packets, and a ring that holds them all in either engine
+SIZES = {(64, 64): (1_500_000, 512 << 20), (200, 200): (1_000_000, 512 << 20), (594, 594): (600_000, 768 << 20),
+         (1400, 1400): (400_000, 768 << 20), (700, 1500): (450_000, 768 << 20)}
+QUICK_SIZES = [(64, 64), (1400, 1400)]
 QUICK_DIVISOR = 20
 
 # What cypcap has; its dispatch() does not say how many it read.
 OF_CYPCAP = {"loop", "iteration"}
 IN_C = {"pcap_dispatch", "pcap_next_ex"}
-CPU = max(os.sched_getaffinity(0))
 LIBPCAP_C, WALK_C = "libpcap (C)", "walk (C)"
 
 
-def engines_of(way):
+def engines_of(way, sizes):
     if way in IN_C:
         return [LIBPCAP_C]
-    if way == "batches":
-        return ["pcapy-ng", LIBPCAP_C, WALK_C, "hugepcap"]
+    if way == "batches":    # the walk's memory has packets of one size
+        return ["pcapy-ng", LIBPCAP_C, *[WALK_C] * (sizes[0] == sizes[1]), "hugepcap"]
     engines = ["hugepcap"] if way == "iteration" else ["pcapy-ng", "hugepcap"]
     return ["cypcap", *engines] if way in OF_CYPCAP else engines
 
@@ -53,81 +53,78 @@ def engine_version(engine, c_consumer):
     return version(engine)
 
 
-def send(link, count, size):
-    sent = generate(link.near, count, sizes=(size, size), seed=size, flows=64)
+def send(link, count, sizes):
+    sent = generate(link.near, count, sizes=sizes, seed=sizes[0], flows=64)
     assert sent.packets == count
 
 
-def drain(command, link, count, size):
-    """Runs one consumer; its timed answer and its checked one."""
-    child = subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                             preexec_fn=lambda: os.sched_setaffinity(0, {CPU}))
-    deadline = threading.Timer(DEADLINE_S, child.kill)    # its pipes then end, and with them every wait below
-    deadline.start()
-    try:
-        assert child.stdout.readline() == "ready\n", f"{command}: did not start"
-        answers = []
+def drain(command, link, count, sizes):
+    """Runs one consumer; its timed answer, its checked one, and its rings' mappings."""
+    with child(command) as process:
+        assert process.stdout.readline() == "ready\n", f"{command}: did not start"
+        answers, pages = [], ring_pages(process.pid)
         for nr in (count, count // CHECKED_SHARE):
-            send(link, nr, size)
-            child.stdin.write("\n")
-            child.stdin.flush()
-            answers.append(json.loads(child.stdout.readline()))
-        assert child.wait() == 0
-        return answers
-    finally:
-        deadline.cancel()
-        child.kill()
-        child.wait()
+            send(link, nr, sizes)
+            process.stdin.write("\n")
+            process.stdin.flush()
+            answers.append(json.loads(process.stdout.readline()))
+        assert process.wait() == 0
+        return *answers, pages
 
 
-def measure(engine, way, link, c_consumer, count, size, ring_bytes):
-    """CPU seconds of one round; fails where a packet is missing, twice there or out of order."""
+def measure(engine, way, link, c_consumer, count, sizes, ring_bytes):
+    """CPU seconds of one round and the page size; fails where a packet is missing, twice there or out of order."""
     arguments = [link.far, count, ring_bytes]
     command = [c_consumer, way if way in IN_C else "pcap_dispatch"] if engine == LIBPCAP_C else \
         [sys.executable, HERE / "consume.py", engine, way]
-    timed, checked = drain(command + arguments, link, count, size)
+    timed, checked, pages = drain(command + arguments, link, count, sizes)
     assert timed["packets"] == timed["received"] == count and timed["dropped"] == 0, f"{engine} {way}: {timed}"
     nr = count // CHECKED_SHARE
     assert checked == {"packets": nr, "checksum": checksum(range(nr))}, f"{engine} {way}: {checked}"
-    return timed["seconds"]
+    assert [size for size, _ in pages] == [ring_bytes], f"{engine} {way}: rings of {pages}, not of {ring_bytes} bytes"
+    return timed["seconds"], pages[0][1]
 
 
-def walk_alone(program, count, size):
+def walk_alone(program, count, sizes):
     """CPU seconds that walking as many packets takes, from memory that is filled like a ring: see test_walk."""
-    seconds, packets = measure_walk(program, PAGES["4 KiB"], 1, size, TOTAL_BYTES)
-    return seconds * count / packets
+    seconds, packets = measure_walk(program, PAGES["4 KiB"], 1, sizes[0], TOTAL_BYTES)
+    return seconds * count / packets, PAGES["4 KiB"]
 
 
 @pytest.fixture(scope="session")
 def rounds(request, link, c_consumer, walk):
-    """Seconds of each round, per engine: measured once for all engines of a way and size, in turns."""
+    """Seconds and page size of each round, per engine: measured once for all engines of a way and size, in turns."""
     quick, known = request.config.getoption("--quick"), {}
 
-    def of(way, size):
-        if (way, size) not in known:
-            count, ring_bytes = SIZES[size]
+    def of(way, sizes):
+        if (way, sizes) not in known:
+            count, ring_bytes = SIZES[sizes]
             count //= QUICK_DIVISOR if quick else 1
-            taken = {engine: [] for engine in engines_of(way)}
+            taken = {engine: [] for engine in engines_of(way, sizes)}
             for _ in range(1 if quick else ROUNDS):
                 for engine in taken:
-                    taken[engine].append(walk_alone(walk, count, size) if engine == WALK_C else
-                                         measure(engine, way, link, c_consumer, count, size, ring_bytes))
-            known[way, size] = count, ring_bytes, taken
-        return known[way, size]
+                    taken[engine].append(walk_alone(walk, count, sizes) if engine == WALK_C else
+                                         measure(engine, way, link, c_consumer, count, sizes, ring_bytes))
+            known[way, sizes] = count, ring_bytes, taken
+        return known[way, sizes]
 
     return of
 
 
-CASES = [(size, way, engine) for size in SIZES for way in [*WAYS, *sorted(IN_C)] for engine in engines_of(way)]
+def pytest_generate_tests(metafunc):
+    some = QUICK_SIZES if metafunc.config.getoption("--quick") else SIZES
+    cases = [(sizes, way, engine) for sizes in some for way in [*WAYS, *sorted(IN_C)] for engine in engines_of(way, sizes)]
+    names = [f"{'-'.join(map(str, dict.fromkeys(sizes)))}-{way}-{engine}" for sizes, way, engine in cases]
+    metafunc.parametrize("sizes, way, engine", cases, ids=names)
 
 
-@pytest.mark.parametrize("size, way, engine", CASES, ids=[f"{s}-{w}-{e}" for s, w, e in CASES])
-def test_drain(benchmark, rounds, c_consumer, size, way, engine):
-    count, ring_bytes, taken = rounds(way, size)
-    seconds = iter(taken[engine])
-    benchmark.group = f"drain {size} B: {way}"
+def test_drain(benchmark, rounds, c_consumer, sizes, way, engine):
+    count, ring_bytes, taken = rounds(way, sizes)
+    each = [seconds for seconds, _ in taken[engine]]
+    seconds = iter(each)
+    benchmark.group = f"drain {sizes[0]} to {sizes[1]} B: {way}"
     benchmark.extra_info.update(
-        engine=engine, version=engine_version(engine, c_consumer), way=way, size=size, packets=count, drops=0,
-        ring_bytes=ring_bytes, policy="stock", correct=True,
-        ns_per_packet=[second / count * 1e9 for second in taken[engine]])
-    benchmark.pedantic(lambda: childclock.advance(next(seconds)), rounds=len(taken[engine]), iterations=1)
+        engine=engine, version=engine_version(engine, c_consumer), way=way, sizes=sizes, packets=count, drops=0,
+        ring_bytes=ring_bytes, policy="stock", page_bytes=taken[engine][0][1], correct=True,
+        ns_per_packet=[second / count * 1e9 for second in each])
+    benchmark.pedantic(lambda: childclock.advance(next(seconds)), rounds=len(each), iterations=1)

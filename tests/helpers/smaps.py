@@ -33,3 +33,9 @@ def mapping_at(address: int, pid: int | str = "self") -> Mapping:
         if mapping.start <= address < mapping.end:
             return mapping
     raise LookupError(f"process {pid} has no mapping at {address:#x}")
+
+
+def ring_pages(pid: int | str = "self") -> list[tuple[int, int]]:
+    """Of each packet ring that a process has mapped, the bytes and the bytes of a page."""
+    return [(found.sizes["Size"], found.sizes["MMUPageSize"]) for found in mappings(pid)
+            if "socket:[" in found.name or "memfd:hugepcap" in found.name]
