@@ -28,6 +28,9 @@ SETTLE_S = 4 * TIMEOUT_MS / 1000
 
 
 def open_capture(engine, device, ring_bytes):
+    if engine == "scapy":
+        from scapysocket import ScapySocket
+        return ScapySocket(device, ring_bytes)
     reader = importlib.import_module(MODULES[engine]).create(device)
     reader.set_snaplen(SNAPLEN)
     reader.set_timeout(TIMEOUT_MS / 1000 if engine == "cypcap" else TIMEOUT_MS)
@@ -35,6 +38,10 @@ def open_capture(engine, device, ring_bytes):
     if reader.activate():    # cypcap's has no result
         sys.exit(f"{engine}: cannot capture on {device}")
     return reader
+
+
+def descriptor(reader):
+    return reader.get_selectable_fd() if hasattr(reader, "get_selectable_fd") else reader.getfd()
 
 
 def counted(reader):

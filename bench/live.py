@@ -14,7 +14,7 @@ import struct
 import sys
 import time
 
-from consume import open_capture
+from consume import counted, descriptor, open_capture
 from watch import LOOK_S, asked_to_stop
 
 from hugepcap._generate import sequence_of
@@ -53,7 +53,12 @@ def next_block(reader, see):
             see(packet)
 
 
-WAYS = {"dispatch": dispatch, "next_batch": next_batch, "next_block": next_block}
+def recv_raw(reader, see):
+    while (data := reader.recv_raw()) is not None:
+        see(data)
+
+
+WAYS = {"recv_raw": recv_raw, "dispatch": dispatch, "next_batch": next_batch, "next_block": next_block}
 
 
 def run(reader, read, work):
@@ -68,19 +73,19 @@ def run(reader, read, work):
             continue
         if sent is None and asked_to_stop():
             sent = int(sys.stdin.readline())
-        if sent is not None and work.packets + reader.stats()[1] >= sent:
+        if sent is not None and work.packets + counted(reader)[1] >= sent:
             break
-        select.select([reader.getfd()], [], [], LOOK_S)
+        select.select([descriptor(reader)], [], [], LOOK_S)
     return time.process_time() - started
 
 
 def main(engine, way, device, ring_bytes):
     os.setpriority(os.PRIO_PROCESS, 0, -20)    # what else the machine does is not the engine's loss
     reader, work = open_capture(engine, device, int(ring_bytes)), Work()
-    reader.setnonblock(1)    # stock libpcap would sleep until a packet comes
+    reader.setnonblock(True)    # stock libpcap would sleep until a packet comes
     print("ready", flush=True)
     cpu = run(reader, WAYS[way], work)
-    received, dropped, _ = reader.stats()
+    received, dropped = counted(reader)
     print(json.dumps({"packets": work.packets, "received": received, "dropped": dropped, "cpu": cpu,
                       "rising": work.rising}), flush=True)
 

@@ -27,6 +27,7 @@ SIZES = (700, 1500)
 POLICIES = ["stock", "thp", "hugetlb"] if kernel_has_policies() else ["stock"]
 NOBODY = ("none", "none", "none")
 CASES = [NOBODY, ("pcapy-ng", "dispatch", "stock"), ("pcapy-ng", "next_batch", "stock"),
+         ("cypcap", "dispatch", "stock"), ("scapy", "recv_raw", "stock"),
          *[("hugepcap", way, policy) for policy in POLICIES for way in ("dispatch", "next_block")]]
 
 

@@ -22,14 +22,14 @@ from hugepcap._generate import generate
 
 HERE = Path(__file__).resolve().parent
 RING_BYTES, SIZES = 16 << 20, (700, 1500)
-LEAST_PPS, MOST_PPS = 100_000, 420_000
+LEAST_PPS, MOST_PPS = 20_000, 420_000
 STEPS, SECONDS = 5, 1.0
 VOTES, TRIALS = 3, 5    # that decide on a rate; that are made at most
 QUICK_STEPS, QUICK_SECONDS = 1, 0.05
 FACTORS = (1.0, 1.5, 2.0)
 SHORT = 0.98    # of the rate asked for: less, and the trial was none of that rate
 CASES = [("pcapy-ng", "dispatch"), ("hugepcap", "dispatch"), ("pcapy-ng", "next_batch"), ("hugepcap", "next_batch"),
-         ("hugepcap", "next_block")]
+         ("hugepcap", "next_block"), ("cypcap", "dispatch"), ("scapy", "recv_raw")]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import select
 import sys
 import time
 
-from consume import open_capture
+from consume import counted, descriptor, open_capture
 
 QUIET_S = 0.5
 LOOK_S = 0.1
@@ -20,8 +20,15 @@ def asked_to_stop():
     return bool(select.select([sys.stdin], [], [], 0)[0])
 
 
-def by_loop(reader):
-    return max(reader.dispatch(4096, lambda header, data: None), 0)
+def by_dispatch(reader):
+    done = 0
+
+    def each(header, data):
+        nonlocal done
+        done += 1
+
+    reader.dispatch(4096, each)
+    return done
 
 
 def by_next_batch(reader):
@@ -33,12 +40,19 @@ def by_batches(reader):
         return len(batch)
 
 
-WAYS = {"dispatch": by_loop, "next_batch": by_next_batch, "next_block": by_batches}
+def by_recv_raw(reader):
+    done = 0
+    while reader.recv_raw() is not None:
+        done += 1
+    return done
+
+
+WAYS = {"recv_raw": by_recv_raw, "dispatch": by_dispatch, "next_batch": by_next_batch, "next_block": by_batches}
 
 
 def main(engine, way, device, ring_bytes):
     reader = open_capture(engine, device, int(ring_bytes))
-    reader.setnonblock(1)    # stock libpcap would sleep until a packet comes
+    reader.setnonblock(True)    # stock libpcap would sleep until a packet comes
     print("ready", flush=True)
     packets, last = 0, time.monotonic()
     started = time.process_time()
@@ -47,8 +61,8 @@ def main(engine, way, device, ring_bytes):
         if got:
             packets, last = packets + got, time.monotonic()
         else:
-            select.select([reader.getfd()], [], [], LOOK_S)
-    received, dropped, _ = reader.stats()
+            select.select([descriptor(reader)], [], [], LOOK_S)
+    received, dropped = counted(reader)
     print(json.dumps({"packets": packets, "received": received, "dropped": dropped,
                       "cpu": time.process_time() - started}), flush=True)
 
