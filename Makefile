@@ -121,11 +121,18 @@ guest-policies: build $(STAMPS)/packages-kernel
 	image=$$(kernel/build $(KVER) $(VARIANT)) && \
 	kernel/boot -t $(GUEST_S) "$$image" -- tests/live/under_policies.sh $(PYTEST) -p no:cacheprovider -q
 
-check: $(STAMPS)/packages-build
+check: $(STAMPS)/packages-build $(STAMPS)/packages-kernel
 	for source in hugepcap/_csrc/*.c; do \
 	    gcc -std=gnu11 -O2 -Wall -Wextra -Werror -Wno-unused-parameter -c $$source -o /dev/null || exit 1; \
 	done
 	git diff --check $$(git hash-object -t tree /dev/null) HEAD -- . ':!kernel/series'
+	for kver in 6.12 6.1; do \
+	    tree=$$(kernel/build $$kver tree) || exit 1; \
+	    for patch in kernel/series/$$kver/0*.patch; do \
+	        perl $$tree/scripts/checkpatch.pl --no-tree --strict --quiet --no-summary --ignore UNKNOWN_COMMIT_ID - < $$patch \
+	            || { echo "$$patch: see above"; exit 1; }; \
+	    done; \
+	done
 	! git grep -nE '(pypi|deb[.]debian|npmjs|files[.]pythonhosted)[.](org|com)' -- . ':!Makefile'
 
 clean:
