@@ -5,9 +5,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "parent.h"
+#include "parent.h"
 #include "report.h"
 
 #define PREFIX "HUGEPCAP_"
+#define LOADED "LD_PRELOAD="
 #define EXIT_REFUSED 2
 
 struct config config;
@@ -80,34 +83,48 @@ static int is_other(const char *entry, size_t length)
 	return 0;
 }
 
-/* One "HUGEPCAP_NAME=value" without the prefix. 0, or -1 after a line. */
-static int read_entry(const char *entry)
+static const char NO_NAME[] = "HUGEPCAP_POLICY, HUGEPCAP_RING, HUGEPCAP_STRICT, HUGEPCAP_VERBOSE and HUGEPCAP_HUGETLBFS";
+
+/* One "HUGEPCAP_NAME=value" without the prefix. NULL, or what would be right: NO_NAME, or a value. */
+static const char *read_entry(const char *entry)
 {
 	size_t length = strcspn(entry, "=");
 	const char *value = entry + length + (entry[length] == '=');
 
-	for (size_t i = 0; i < COUNT(NAMES); i++) {
-		if (!is_named(entry, length, NAMES[i].name))
-			continue;
-		if (NAMES[i].read(value) == 0)
-			return 0;
-		report("%s%s=%s is ignored: give %s", PREFIX, NAMES[i].name, value, NAMES[i].right);
-		return -1;
-	}
-	if (is_other(entry, length))
-		return 0;
-	report("%s%.*s is no name of ours and ignored: there are HUGEPCAP_POLICY, HUGEPCAP_RING, HUGEPCAP_STRICT, "
-	       "HUGEPCAP_VERBOSE and HUGEPCAP_HUGETLBFS", PREFIX, (int)length, entry);
-	return -1;
+	for (size_t i = 0; i < COUNT(NAMES); i++)
+		if (is_named(entry, length, NAMES[i].name))
+			return NAMES[i].read(value) == 0 ? NULL : NAMES[i].right;
+	return is_other(entry, length) ? NULL : NO_NAME;
+}
+
+/* A program that starts others says it for all of them. */
+static int said_by_parent(const char *entry, char **environment)
+{
+	for (; *environment; environment++)
+		if (!strncmp(*environment, LOADED, strlen(LOADED)))
+			return parent_has(*environment) && parent_has(entry);
+	return 0;
+}
+
+static void complain(const char *entry, const char *right)
+{
+	if (right == NO_NAME)
+		report("%.*s is no name of ours and ignored: there are %s", (int)strcspn(entry, "="), entry, right);
+	else
+		report("%s is ignored: give %s", entry, right);
 }
 
 void config_read(char **environment)
 {
 	int wrong = 0;
 
-	for (char **entry = environment; entry && *entry; entry++)
-		if (!strncmp(*entry, PREFIX, strlen(PREFIX)))
-			wrong += read_entry(*entry + strlen(PREFIX)) < 0;
+	for (char **entry = environment; entry && *entry; entry++) {
+		const char *right = strncmp(*entry, PREFIX, strlen(PREFIX)) ? NULL : read_entry(*entry + strlen(PREFIX));
+
+		if (right && !said_by_parent(*entry, environment))
+			complain(*entry, right);
+		wrong += right != NULL;
+	}
 	if (!wrong || !config.strict)
 		return;
 	report("HUGEPCAP_STRICT=1: not started");

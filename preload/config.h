@@ -17,7 +17,10 @@ struct config {
 
 extern struct config config;
 
-/* Fills config. Says each unknown name or value in a line; under HUGEPCAP_STRICT=1 it then ends the process. */
+/*
+ * Fills config. Says each unknown name or value in a line, unless the parent has; under HUGEPCAP_STRICT=1 it
+ * then ends the process.
+ */
 void config_read(char **environment);
 
 #endif

@@ -15,14 +15,14 @@
 #include "config.h"
 #include "mapping.h"
 #include "real.h"
+#include "report.h"
 #include "ring.h"
 #include "table.h"
 
 __attribute__((constructor)) static void start(int argc, char **argv, char **environment)
 {
-	(void)argc;
-	(void)argv;
 	real_find();
+	report_start(argc, argv);
 	config_read(environment);
 	table_start();
 }
