@@ -31,6 +31,8 @@ TOOLS = {
     "tcpdump V2": Tool(_tcpdump("--immediate-mode", "-s", "200"), "listening on", "tcpdump"),
     "dumpcap": Tool(lambda device, count, file: ["dumpcap", "-q", "-P", "-i", device, "-c", count, "-w", file],
                     "File:", "dumpcap"),
+    "tshark": Tool(lambda device, count, file: ["tshark", "-n", "-i", device, "-c", count, "-F", "pcap", "-w", file],
+                   "Capture started", "tshark"),
     # Its own ring would be of 2.3 GiB on a veth; --num waits for one block more than the packets fill.
     "netsniff-ng": Tool(lambda device, count, file: ["netsniff-ng", "--in", device, "--out", file, "--silent",
                                                      "--clrw", "--ring-size", "2MiB"],

@@ -69,6 +69,11 @@ def ring_mappings(pid: int) -> list[RingMapping]:
     return found
 
 
+def children(parent: int) -> list[int]:
+    stats = [path.read_text().rpartition(")") for path in Path("/proc").glob("[0-9]*/stat") if path.exists()]
+    return [int(name.split()[0]) for name, _, rest in stats if int(rest.split()[1]) == parent]
+
+
 class Program:
     """A capturing program. Its output goes to a file, so that no full pipe can hold it up."""
 
@@ -89,8 +94,9 @@ class Program:
 
         wait_until(there, f"{self.command} to say {words!r}", DEADLINE_S)
 
-    def rings(self) -> list[Mapping]:
-        return ring_mappings(self.child.pid)
+    def rings(self) -> list[RingMapping]:
+        """Its own and those of its children: tshark captures in one."""
+        return [ring for pid in (self.child.pid, *children(self.child.pid)) for ring in ring_mappings(pid)]
 
     def tell(self, line: str) -> None:
         self.child.stdin.write(line.encode() + b"\n")

@@ -55,6 +55,12 @@ def test_right_values_say_nothing():
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_wrong_variable_is_said_once_for_a_program_and_those_it_starts():
+    done = run(["sh", "-c", "/bin/true; HUGEPCAP_RING=x /bin/true; HUGEPCAP_RIGN=2 /bin/true; exit 0"], rign=1)
+    assert [line.split("[")[0] + line.split("]:")[1].split(" is ")[0] for line in done.stderr.splitlines()] == [
+        "hugepcap: sh HUGEPCAP_RIGN", "hugepcap: true HUGEPCAP_RING=x", "hugepcap: true HUGEPCAP_RIGN"]
+
+
 def tcpdump(link):
     return ["tcpdump", "-n", "-i", link.far, "-c", "1"]
 
