@@ -36,6 +36,16 @@ static void call_dup_close(void)
 	close(dup(fd));
 }
 
+static void call_dup2(void)
+{
+	dup2(fd, 50);
+}
+
+static void call_close_range(void)
+{
+	close_range(900, 901, 0);
+}
+
 static void call_setsockopt(void)
 {
 	int one = 1;
@@ -61,6 +71,8 @@ static const struct {
 	{ "close (bad fd)", call_close },
 	{ "fcntl", call_fcntl },
 	{ "dup + close", call_dup_close },
+	{ "dup2", call_dup2 },
+	{ "close_range", call_close_range },
 	{ "setsockopt", call_setsockopt },
 	{ "mmap", call_mmap },
 	{ "munmap", call_munmap },

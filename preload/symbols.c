@@ -31,7 +31,7 @@ static void forget_range(unsigned first, unsigned last)
 {
 	struct table_guard guard;
 
-	if (table_lock(&guard) < 0)
+	if (!table_nr || table_lock(&guard) < 0)
 		return;
 	table_drop_range(first, last);
 	table_unlock(&guard);

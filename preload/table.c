@@ -12,6 +12,7 @@
 #include "report.h"
 
 _Atomic(struct leaf *) table_root[ROOT_NR];
+atomic_uint table_nr;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pid_t owner;
 
@@ -137,6 +138,7 @@ void table_drop(int fd)
 
 	if (!socket)
 		return;
+	table_nr--;
 	report_at(3, "fd %d is no packet ring's any more", fd);
 	put(socket);
 }
@@ -177,6 +179,7 @@ struct packet_socket *table_add(int fd)
 		return NULL;
 	identity_read(fd, &socket->identity);
 	socket->descriptors = 1;
+	table_nr++;
 	return *slot = socket;
 }
 
@@ -193,6 +196,7 @@ void table_follow(int fd, int copy)
 		return;
 	report_at(3, "fd %d stands for the ring of fd %d", copy, fd);
 	socket->descriptors++;
+	table_nr++;
 	*slot = socket;
 }
 

@@ -53,6 +53,7 @@ struct table_guard {
 };
 
 extern _Atomic(struct leaf *) table_root[ROOT_NR];
+extern atomic_uint table_nr;	/* descriptors in it */
 
 static inline int table_has(int fd)
 {
