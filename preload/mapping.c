@@ -50,14 +50,14 @@ static struct mapping mapping_around(uintptr_t start, size_t bytes)
 int mapping_munmap(void *addr, size_t bytes)
 {
 	uintptr_t start = (uintptr_t)addr;
-	uintptr_t end = start + bytes;
+	uintptr_t end = start + page_up(bytes);
 	struct mapping around;
 
 	if (real.munmap(addr, bytes) == 0)
 		return 0;
 	if (errno != EINVAL || !bytes || start % 4096)
 		return -1;
-	around = mapping_around(start, bytes);
+	around = mapping_around(start, page_up(bytes));
 	if (!around.bytes) {
 		errno = EINVAL;
 		return -1;

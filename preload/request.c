@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "real.h"
@@ -13,8 +15,7 @@
 /* libpcap and others multiply block size and number in 32 bits. */
 #define RING_BYTES_MOST UINT32_MAX
 
-/* A pipe lets the kernel touch both sides: EFAULT where a copy of our own would be killed. */
-int copy_checked(void *to, const void *from, size_t bytes)
+static int copy_by_pipe(void *to, const void *from, size_t bytes)
 {
 	int pipe_fd[2];
 	int rc = 0;
@@ -28,6 +29,17 @@ int copy_checked(void *to, const void *from, size_t bytes)
 	return rc;
 }
 
+/* The kernel touches both sides: EFAULT where a copy of our own would be killed. Not every kernel has this call. */
+int copy_checked(void *to, const void *from, size_t bytes)
+{
+	struct iovec source = { (void *)from, bytes }, target = { to, bytes };
+	ssize_t copied = process_vm_writev(getpid(), &source, 1, &target, 1, 0);
+
+	if (copied < 0 && errno != EFAULT)
+		return copy_by_pipe(to, from, bytes);
+	return copied == (ssize_t)bytes ? 0 : -EFAULT;
+}
+
 socklen_t request_bytes(int fd)
 {
 	int version = TPACKET_V1;
@@ -37,7 +49,7 @@ socklen_t request_bytes(int fd)
 	return version == TPACKET_V3 ? sizeof(struct tpacket_req3) : sizeof(struct tpacket_req);
 }
 
-static void set_blocks(struct tpacket_req3 *req, uint32_t nr)
+void request_set_blocks(struct tpacket_req3 *req, uint32_t nr)
 {
 	req->tp_frame_nr = req->tp_frame_nr / req->tp_block_nr * nr;
 	req->tp_block_nr = nr;
@@ -48,7 +60,9 @@ const char *request_deepen(struct tpacket_req3 *req, uint64_t bytes)
 	uint64_t goal = bytes > RING_BYTES_MOST ? RING_BYTES_MOST : bytes;
 	uint64_t nr;
 
-	if (!req->tp_block_size || req->tp_frame_nr % req->tp_block_nr)
+	if (!req->tp_block_size)
+		return "its blocks are of 0 bytes";
+	if (req->tp_frame_nr % req->tp_block_nr)
 		return "its frames do not divide evenly among its blocks";
 	nr = goal / req->tp_block_size;
 	if (nr > BLOCK_NR_MOST)
@@ -56,7 +70,7 @@ const char *request_deepen(struct tpacket_req3 *req, uint64_t bytes)
 	if (req->tp_frame_nr / req->tp_block_nr > UINT32_MAX / (nr ? nr : 1))
 		return "the number of frames would not fit in 32 bits";
 	if (nr > req->tp_block_nr)
-		set_blocks(req, nr);
+		request_set_blocks(req, nr);
 	if (nr == BLOCK_NR_MOST)
 		return "a ring has at most 65535 blocks, and the program chooses their size";
 	return goal < bytes ? "many programs, libpcap too, count a ring's bytes in 32 bits" : NULL;
@@ -68,6 +82,39 @@ int request_shrink(struct tpacket_req3 *req, const struct tpacket_req3 *floor)
 
 	if (!above)
 		return 0;
-	set_blocks(req, req->tp_block_nr - (above + 7) / 8);
+	request_set_blocks(req, req->tp_block_nr - (above + 7) / 8);
 	return 1;
+}
+
+/* The newest of the deepened requests that programs were left with, each over the oldest. */
+#define DEEPENED_NR 16u
+
+static struct {
+	struct tpacket_req3 deepened, asked;
+} known[DEEPENED_NR];
+static unsigned newest;
+
+static int same(const struct tpacket_req3 *one, const struct tpacket_req3 *other)
+{
+	return !memcmp(one, other, sizeof(*one));
+}
+
+void request_remember(const struct tpacket_req3 *deepened, const struct tpacket_req3 *asked)
+{
+	if (same(&known[newest].deepened, deepened) && same(&known[newest].asked, asked))
+		return;
+	newest = (newest + 1) % DEEPENED_NR;
+	known[newest].deepened = *deepened;
+	known[newest].asked = *asked;
+}
+
+struct tpacket_req3 request_original(const struct tpacket_req3 *req)
+{
+	for (unsigned back = 0; back < DEEPENED_NR; back++) {
+		unsigned at = (newest - back) % DEEPENED_NR;
+
+		if (same(&known[at].deepened, req))
+			return known[at].asked;
+	}
+	return *req;
 }

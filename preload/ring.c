@@ -3,6 +3,7 @@
 #include "ring.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "config.h"
@@ -126,9 +127,28 @@ static int make(struct packet_socket *socket, int fd, int which, void *value)
 		/* libpcap takes ENOPROTOOPT for "no rings here" and would go on without one */
 		return rc == -ENOPROTOOPT ? -EOPNOTSUPP : rc;
 	}
-	if (req.tp_block_nr != ring->asked.tp_block_nr)
+	if (req.tp_block_nr != ring->asked.tp_block_nr) {
 		copy_checked(value, &req, ring->req_bytes);
+		request_remember(&req, &ring->asked);
+	}
 	return 0;
+}
+
+/* A ring that is not ours to make. */
+static int pass_on(int fd, int option, const void *value, socklen_t bytes)
+{
+	return real.setsockopt(fd, SOL_PACKET, option, value, bytes) < 0 ? -errno : 0;
+}
+
+/* A ring that we cannot make: not silently, where anything but that was wished. */
+static int give_up(int fd, int option, const void *value, socklen_t bytes, const char *why)
+{
+	int wished = config.ring_bytes || config.policy != HP_POLICY_STOCK;
+
+	if (wished)
+		report_at(config.ring_bytes || config.strict ? 0 : 1, "fd %d: ring %s: %s", fd,
+			  config.strict ? "refused (HUGEPCAP_STRICT=1)" : "left as the program asks", why);
+	return wished && config.strict ? -EOPNOTSUPP : pass_on(fd, option, value, bytes);
 }
 
 static int request(int fd, int option, void *value, socklen_t bytes, const struct tpacket_req3 *req)
@@ -137,12 +157,14 @@ static int request(int fd, int option, void *value, socklen_t bytes, const struc
 	struct packet_socket *socket = req->tp_block_nr ? table_add(fd) : table_get(fd);
 	int rc;
 
+	if (!socket && req->tp_block_nr && fd >= 0)
+		return give_up(fd, option, value, bytes, "no memory for what is to be known of it");
 	if (socket && req->tp_block_nr && !socket->ring[which].made.tp_block_nr) {
-		socket->ring[which].asked = *req;
+		socket->ring[which].asked = which == RX ? request_original(req) : *req;
 		socket->ring[which].req_bytes = request_bytes(fd);
 		rc = make(socket, fd, which, value);
 	} else {
-		rc = real.setsockopt(fd, SOL_PACKET, option, value, bytes) < 0 ? -errno : 0;
+		rc = pass_on(fd, option, value, bytes);
 		if (socket && rc == 0) {
 			report_at(2, "fd %d %s ring given back", fd, which == TX ? "TX" : "RX");
 			ring_forget(&socket->ring[which]);
@@ -158,52 +180,71 @@ int ring_setsockopt(int fd, int option, const void *value, socklen_t bytes)
 	struct tpacket_req3 req = { 0 };
 	socklen_t needed = request_bytes(fd);
 	struct table_guard guard;
-	int rc;
+	int locked, rc;
 
-	if (bytes < needed || table_lock(&guard) < 0)
+	if ((int)bytes < 0 || bytes < needed)
 		return real.setsockopt(fd, SOL_PACKET, option, value, bytes);
+	locked = table_lock(&guard) == 0;
 	rc = copy_checked(&req, value, needed);
-	if (rc == 0)
-		rc = request(fd, option, (void *)value, bytes, &req);
+	if (rc == -EFAULT || (rc == 0 && !locked && !req.tp_block_nr))
+		rc = pass_on(fd, option, value, bytes);
+	else if (rc < 0)
+		rc = give_up(fd, option, value, bytes, strerrordesc_np(-rc));
+	else if (!locked)
+		rc = give_up(fd, option, value, bytes, "children of vfork, _Fork and bare clone are not served");
 	else
-		rc = real.setsockopt(fd, SOL_PACKET, option, value, bytes) < 0 ? -errno : 0;
-	table_unlock(&guard);
+		rc = request(fd, option, (void *)value, bytes, &req);
+	if (locked)
+		table_unlock(&guard);
 	if (rc == 0)
 		return 0;
 	errno = -rc;
 	return -1;
 }
 
+/* How many blocks a mapping of `bytes` leaves to a deepened RX ring; 0 if it is no whole number, or not fewer. */
+static uint32_t blocks_mapped(const struct packet_socket *socket, size_t bytes)
+{
+	const struct ring *rx = &socket->ring[RX];
+	uint64_t tx_bytes = request_ring_bytes(&socket->ring[TX].made);
+
+	if (rx->made.tp_block_nr <= rx->asked.tp_block_nr || bytes >= request_ring_bytes(&rx->made) + tx_bytes ||
+	    bytes <= tx_bytes || (bytes - tx_bytes) % rx->made.tp_block_size)
+		return 0;
+	return (bytes - tx_bytes) / rx->made.tp_block_size;
+}
+
 /* A program that reckoned its mapping before it asked for the ring does not know the deepened one. */
 static int fit_to_program(struct packet_socket *socket, int fd, size_t bytes)
 {
 	struct job job = job_for(socket, fd, RX);
-	const struct ring *rx = job.ring;
-	struct tpacket_req3 asked = rx->asked;
-	uint64_t tx_bytes = request_ring_bytes(&socket->ring[TX].made);
+	struct tpacket_req3 req = job.ring->made;
+	uint32_t nr = blocks_mapped(socket, bytes);
 	struct hp_err err;
 
-	if (!rx->made.tp_block_nr || bytes == request_ring_bytes(&rx->made) + tx_bytes ||
-	    bytes != request_ring_bytes(&asked) + tx_bytes)
+	if (!nr || job.ring->mapped)
 		return 0;
 	report("fd %d: HUGEPCAP_RING not applied: the program does not read its request again and maps %zu bytes, "
 	       "so the ring gets them back", fd, bytes);
-	return config.strict ? -EINVAL : retake(&job, &asked, &err);
+	request_set_blocks(&req, nr);
+	return config.strict ? -EINVAL : retake(&job, &req, &err);
 }
 
 static void *map(struct packet_socket *socket, void *addr, size_t bytes, int prot, int flags, int fd, off_t offset)
 {
+	size_t whole = page_up(bytes);
+
 	for (int which = RX; which < RING_NR; which++) {
 		struct ring *ring = &socket->ring[which];
 
 		if (!on_hugetlb(ring))
 			continue;
-		if (offset || bytes != request_ring_bytes(&ring->made) ||
+		if (offset || whole != request_ring_bytes(&ring->made) ||
 		    !identity_holds(ring->grant.mem.fd, &ring->memory)) {
 			errno = EINVAL;
 			return MAP_FAILED;
 		}
-		return mapping_add(real.mmap(addr, bytes, prot, flags, ring->grant.mem.fd, 0), bytes,
+		return mapping_add(real.mmap(addr, whole, prot, flags, ring->grant.mem.fd, 0), whole,
 				   ring->grant.mem.page_bytes);
 	}
 	return real.mmap(addr, bytes, prot, flags, fd, offset);
@@ -231,7 +272,7 @@ void *ring_mmap(void *addr, size_t bytes, int prot, int flags, int fd, off_t off
 		return real.mmap(addr, bytes, prot, flags, fd, offset);
 	socket = table_get(fd);
 	if (socket)
-		rc = fit_to_program(socket, fd, bytes);
+		rc = fit_to_program(socket, fd, page_up(bytes));
 	if (rc == 0)
 		area = socket ? map(socket, addr, bytes, prot, flags, fd, offset)
 			      : real.mmap(addr, bytes, prot, flags, fd, offset);

@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 void dup_before_the_ring(void)
@@ -145,16 +146,18 @@ void request_out_of_reach(void)
 	CHECK(munmap(req, 4096) == 0);
 }
 
-/* Not for valgrind, which would complain of the pointers themselves. */
+/* Not for valgrind, which would complain of the pointers and of the length themselves. */
 void request_not_there(void)
 {
 	int fd = packet_socket(TPACKET_V3);
 	void *gone = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct tpacket_req3 req = request();
 
 	CHECK(gone != MAP_FAILED && munmap(gone, 4096) == 0);
 	/* af_packet says EINVAL where others say EFAULT */
 	CHECK(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, gone, 28) == -1 && errno == EINVAL);
 	CHECK(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, NULL, 28) == -1 && errno == EINVAL);
+	CHECK(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &req, (socklen_t)-1) == -1 && errno == EINVAL);
 	CHECK(close(fd) == 0);
 }
 
@@ -167,6 +170,8 @@ void bad_requests(void)
 	odd.tp_block_size = 5000;
 	CHECK(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &odd, sizeof(odd)) == -1 && errno == EINVAL);
 	CHECK(odd.tp_block_nr == OWN_BLOCKS);
+	odd.tp_block_size = 0;
+	CHECK(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &odd, sizeof(odd)) == -1 && errno == EINVAL);
 	frames.tp_frame_nr++;
 	CHECK(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &frames, sizeof(frames)) == -1 && errno == EINVAL);
 	CHECK(setsockopt(-1, SOL_PACKET, PACKET_RX_RING, &frames, sizeof(frames)) == -1 && errno == EBADF);
@@ -184,6 +189,71 @@ void length_of_its_own(void)
 	CHECK(munmap(map(fd, OWN_BYTES), OWN_BYTES) == 0);
 	CHECK(munmap(map(fd, OWN_BYTES), OWN_BYTES) == 0);
 	CHECK(close(fd) == 0);
+}
+
+/* The kernel rounds the length of a mapping up to pages. */
+void length_within_a_page(void)
+{
+	size_t deep = (size_t)DEEP_BLOCKS * BLOCK, lengths[] = { OWN_BYTES - 100, deep - 100 };
+
+	for (int i = 0; i < 2; i++) {
+		int fd = packet_socket(TPACKET_V3);
+
+		CHECK(ring_on(fd) == deep);
+		CHECK(munmap(map(fd, lengths[i]), lengths[i]) == 0);
+		CHECK(close(fd) == 0);
+	}
+}
+
+static void check_own_length(struct tpacket_req3 *req)
+{
+	int fd = packet_socket(TPACKET_V3);
+
+	CHECK(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, req, sizeof(*req)) == 0);
+	check_known(fd);
+	CHECK(close(fd) == 0);
+}
+
+/* What we wrote into a structure for one socket comes in for the next; what another one left makes it no clearer. */
+void one_request_for_many(void)
+{
+	struct tpacket_req3 req = request(), other = request();
+	int fd = packet_socket(TPACKET_V3);
+
+	for (int i = 0; i < 3; i++)
+		check_own_length(&req);
+	other.tp_block_nr = other.tp_frame_nr = OWN_BLOCKS + 2;
+	CHECK(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &other, sizeof(other)) == 0);
+	CHECK(close(fd) == 0);
+	check_own_length(&req);
+}
+
+void no_descriptor_left(void)
+{
+	int fd = packet_socket(TPACKET_V3), first_free = dup(fd);
+	struct rlimit usual, none;
+
+	CHECK(first_free >= 0 && close(first_free) == 0 && getrlimit(RLIMIT_NOFILE, &usual) == 0);
+	none = (struct rlimit){ first_free, usual.rlim_max };
+	CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
+	ring_on(fd);
+	CHECK(setrlimit(RLIMIT_NOFILE, &usual) == 0);
+	check_known(fd);
+	CHECK(close(fd) == 0);
+}
+
+/* What programs built for 64-bit file offsets call. */
+void names_of_64_bits(void)
+{
+	int fd = packet_socket(TPACKET_V3), copy;
+	void *area;
+
+	ring_on(fd);
+	copy = fcntl64(fd, F_DUPFD, 100);
+	CHECK(copy >= 100 && close(fd) == 0);
+	area = mmap64(NULL, OWN_BYTES, PROT_READ, MAP_SHARED, copy, 0);	/* as check_known */
+	CHECK(area != MAP_FAILED);
+	CHECK(munmap(area, OWN_BYTES) == 0 && close(copy) == 0);
 }
 
 static void check_is_file(int fd)
