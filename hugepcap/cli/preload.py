@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import signal
 import struct
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ POLICIES = ["auto", "hugetlb", "thp", "gfpnoretry", "vzalloc", "gfpretry", "stoc
 AS_ROOT = "run this command as root (sudo hugepcap preload ...)"
 ELF_CLASS, PT_INTERP = 2 if sys.maxsize > 2**32 else 1, 3
 SHEBANG_DEPTH = 4
+APPARMOR_ENABLED, APPARMOR_PROFILES = Path("/sys/module/apparmor/parameters/enabled"), Path("/etc/apparmor.d")
+IGNORED_BY_PYTHON = [signal.SIGPIPE, signal.SIGXFSZ]
 EXAMPLE = """
 sudo hugepcap preload --ring 256M -v -- tcpdump -i eth0
 sudo hugepcap preload --policy thp --strict -- suricata -i eth0
@@ -44,12 +47,14 @@ def preload(policy, ring, hugetlbfs, strict, verbose, path, command):
     if not command:
         raise click.UsageError("no command given: hugepcap preload [options] -- COMMAND ...")
     program = find_program(command[0])
-    for obstacle in obstacles(program):
+    for obstacle in obstacles(program, library):
         click.echo(f"hugepcap preload: warning: {obstacle}", err=True)
     settings = {"POLICY": policy, "RING": ring, "HUGETLBFS": hugetlbfs, "STRICT": "1" if strict else None,
                 "VERBOSE": str(min(verbose, 3)) if verbose else None}
     environment = dict(os.environ, LD_PRELOAD=preload_list(library))
     environment.update((f"HUGEPCAP_{name}", value) for name, value in settings.items() if value is not None)
+    for number in IGNORED_BY_PYTHON:    # execve() would hand that on
+        signal.signal(number, signal.SIG_DFL)
     try:
         os.execve(program, command, environment)
     except OSError as error:
@@ -61,7 +66,7 @@ def find_library():
         if candidate.exists():
             return str(candidate)
     raise click.ClickException(f"there is no preload.so (looked for {' and '.join(map(str, LIBRARY_NAMES))}): "
-                               "make -C preload builds it")
+                               "make -C preload builds it, where glibc is 2.34 or newer")
 
 
 def preload_list(library):
@@ -77,12 +82,18 @@ def find_program(name):
     return program
 
 
-def obstacles(program):
+def obstacles(program, library):
     """Why LD_PRELOAD will not reach the program, with the way around; nothing when it will."""
-    privileges = raised_privileges(program)
-    if privileges:
-        yield f"{program} has {privileges}, and the loader then ignores LD_PRELOAD: {AS_ROOT}, or use a copy without"
+    if set(library) & set(" :"):
+        yield f"the loader parts LD_PRELOAD at spaces and colons, and {library!r} has some: install hugepcap elsewhere"
     image = executable_image(program)
+    privileges = raised_privileges(image) if image else None
+    if privileges:
+        yield f"{image} has {privileges}, and the loader then ignores LD_PRELOAD: {AS_ROOT}, or use a copy without"
+    profile = apparmor_profile(image) if image else None
+    if profile:
+        yield (f"{profile} confines {image}, and AppArmor may keep it from loading the library: put '{library} mr,' into "
+               f"{APPARMOR_PROFILES / 'local' / profile.name} and load the profile anew (apparmor_parser -r {profile})")
     elf = image.read_bytes()[:4096] if image else b""
     if not elf.startswith(b"\x7fELF"):
         return
@@ -104,6 +115,17 @@ def raised_privileges(program):
     except OSError:
         return None
     return "file capabilities" if os.getuid() != 0 else None
+
+
+def apparmor_profile(image):
+    """The file of the AppArmor profile for a program's path, if there is one and AppArmor is on."""
+    name = str(image.resolve())[1:].replace("/", ".")
+    profile = APPARMOR_PROFILES / name
+    try:
+        enabled = APPARMOR_ENABLED.read_text().startswith("Y")
+    except OSError:
+        return None
+    return profile if enabled and profile.exists() and not (APPARMOR_PROFILES / "disable" / name).exists() else None
 
 
 def executable_image(program):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -15,6 +16,8 @@ import pytest
 
 import shim
 from helpers import run_child
+from hugepcap.cli import preload as command
+from hugepcap.cli.preload import obstacles
 
 COMMAND = [sys.executable, "-m", "hugepcap.cli", "preload"]
 
@@ -49,6 +52,13 @@ def test_exit_status_and_signals_are_the_programs():
     assert preload("--", "sh", "-c", "kill -TERM $$").returncode == -signal.SIGTERM
 
 
+def test_ignored_signals_are_the_callers():
+    """Python ignores SIGPIPE and SIGXFSZ; a program started by hand does not."""
+    show = ["sed", "-n", "s/^SigIgn:\t//p", "/proc/self/status"]
+    plain = subprocess.run(show, check=True, text=True, capture_output=True).stdout
+    assert preload("--", *show).stdout == plain
+
+
 def test_options_of_the_program_stay_its_own():
     assert preload("sh", "-c", "echo $0", "--ring").stdout == "--ring\n"
 
@@ -80,12 +90,43 @@ def test_static_program(tmp_path):
     assert "statically linked" in done.stderr and done.returncode == 0
 
 
+def test_library_in_a_folder_the_loader_parts():
+    for library in "/a b/preload.so", "/a:b/preload.so":
+        warning, = obstacles("/bin/true", library)
+        assert "parts LD_PRELOAD at spaces and colons" in warning and library in warning
+    assert list(obstacles("/bin/true", str(shim.LIBRARY))) == []
+
+
+def test_apparmor(tmp_path, monkeypatch):
+    """The profile of the program's real path, unless it or AppArmor is off; the folders of a system without it."""
+    program, enabled, folder = shutil.which("true"), tmp_path / "enabled", tmp_path / "apparmor.d"
+    (folder / "disable").mkdir(parents=True)
+    name = os.path.realpath(program)[1:].replace("/", ".")
+    monkeypatch.setattr(command, "APPARMOR_ENABLED", enabled)
+    monkeypatch.setattr(command, "APPARMOR_PROFILES", folder)
+
+    def warnings():
+        return list(obstacles(program, "/opt/preload.so"))
+
+    enabled.write_text("Y\n")
+    assert warnings() == []
+    (folder / name).touch()
+    assert len(warnings()) == 1 and f"put '/opt/preload.so mr,' into {folder}/local/{name}" in warnings()[0]
+    (folder / "disable" / name).touch()
+    assert warnings() == []
+    (folder / "disable" / name).unlink()
+    enabled.write_text("N\n")
+    assert warnings() == []
+
+
 AS_NOBODY = """
 import os, sys
-from hugepcap.cli.preload import raised_privileges
+from hugepcap.cli.preload import obstacles, raised_privileges
+script = sys.argv.pop()
 print(*map(raised_privileges, sys.argv[1:]), sep=", ")
 os.setresuid(65534, 65534, 65534)
 print(*map(raised_privileges, sys.argv[1:]), sep=", ")
+print(*obstacles(script, "/opt/preload.so"))
 """
 
 
@@ -99,5 +140,10 @@ def test_raised_privileges(root):
             program.chmod(mode)
         # revision 2, effective; CAP_NET_RAW permitted
         os.setxattr(programs[2], "security.capability", struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0))
-        done = run_child(AS_NOBODY, *programs)
-    assert done.stdout.splitlines() == ["None, None, None", "None, the setuid bit, file capabilities"], done.stderr
+        script = Path(folder, "script")
+        script.write_text(f"#!{programs[2]}\n")
+        script.chmod(0o4755)    # a bit that the kernel ignores in a script
+        done = run_child(AS_NOBODY, *programs, script)
+    lines = done.stdout.splitlines()
+    assert lines[:2] == ["None, None, None", "None, the setuid bit, file capabilities"], done.stderr
+    assert lines[2].startswith(f"{programs[2]} has file capabilities, and the loader then ignores LD_PRELOAD")
