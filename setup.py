@@ -38,6 +38,7 @@ EXTENSIONS = {
     "_generate": ["hp_err", "hp_gen", "hp_send", "hp_tx_ring"],
 }
 USES_LIBPCAP = {"_pcap"}
+PRELOAD_GLIBC = "2, 34"    # close_range and closefrom
 
 NEEDS = {
     "pcap/pcap.h": "libpcap's headers (Debian: apt-get install libpcap-dev; Fedora: dnf install libpcap-devel)",
@@ -58,6 +59,9 @@ class BuildExt(build_ext):
 
     def build_preload(self):
         """preload.so, which is no Python module: plain C, exporting what preload.map names."""
+        if not self.compiles(f"#include <features.h>\n#if !__GLIBC_PREREQ({PRELOAD_GLIBC})\n#error\n#endif\n"):
+            print(f"hugepcap: without preload.so, which needs glibc {PRELOAD_GLIBC.replace(', ', '.')}", file=sys.stderr)
+            return
         sources = [str(path) for path in sorted(Path("preload").glob("*.c")) if path.name != "overhead.c"]
         objects = self.compiler.compile(
             sources, output_dir=self.build_temp, extra_postargs=["-std=gnu11", "-O2", "-fPIC", "-Wno-unused-parameter"])
