@@ -14,13 +14,14 @@ import shim
 
 FOLDER = Path(__file__).with_name("awkward")
 CASES = re.findall(r'^\t\{ "(\w+)", \w+ \},$', (FOLDER / "main.c").read_text(), flags=re.M)
+COMPILE_S = shim.DEADLINE_S * 4
 SANITIZE = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
 
 def compile_program(folder, *flags):
     program = folder / "awkward"
     subprocess.run(["gcc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-g", "-O1", *flags, "-o", program,
-                    *FOLDER.glob("*.c"), "-lpthread"], check=True, timeout=120)
+                    *FOLDER.glob("*.c"), "-lpthread"], check=True, timeout=COMPILE_S)
     return program
 
 
@@ -28,7 +29,7 @@ def compile_shim(folder):
     """preload.so with the sanitizers in it."""
     copy = folder / "preload-asan.so"
     subprocess.run(["make", "-s", "-C", shim.LIBRARY.parent, f"CFLAGS={' '.join(SANITIZE)}", f"TARGET={copy}", copy],
-                   check=True, timeout=120)
+                   check=True, timeout=COMPILE_S)
     runtime = subprocess.run(["gcc", "-print-file-name=libasan.so"], check=True, text=True, capture_output=True)
     return f"{Path(runtime.stdout.strip()).resolve()} {copy}"
 

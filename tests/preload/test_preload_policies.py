@@ -17,7 +17,7 @@ import shim
 from helpers import send, wait_until
 from programs import TOOLS
 from shim import MIB, Program
-from test_preload_awkward import CASES, compile_program
+from test_preload_awkward import SANITIZE, check, compile_program, compile_shim
 from test_preload_programs import COUNT, captured, tool  # noqa: F401
 
 HUGE = 2 * MIB
@@ -65,8 +65,8 @@ def check_ring(program, policy):
                      rf"{kernel} in the kernel$", program.said(), flags=re.M), program.said()
 
 
-@pytest.mark.parametrize("policy", ["hugetlb", "thp"])
-def test_every_program_on_huge_pages(link, tool, tmp_path, policy):  # noqa: F811
+@pytest.mark.parametrize("policy", ["hugetlb", "thp", "gfpnoretry", "vzalloc", "gfpretry", "stock"])
+def test_every_program_on_every_kind(link, tool, tmp_path, policy):  # noqa: F811
     file = tmp_path / "out.pcap"
     # dumpcap gives CAP_IPC_LOCK up before it captures
     command = ["prlimit", "--memlock=unlimited", *tool.command(link.far, COUNT, file)]
@@ -74,15 +74,6 @@ def test_every_program_on_huge_pages(link, tool, tmp_path, policy):  # noqa: F81
         check_ring(program, policy)
         send(link.near, COUNT)
         assert captured(program, tool, file) == list(range(COUNT))
-
-
-@pytest.mark.parametrize("policy", ["gfpnoretry", "vzalloc", "gfpretry", "stock"])
-def test_tcpdump_on_the_other_kinds(link, tmp_path, policy):
-    file = tmp_path / "out.pcap"
-    with Program(tcpdump(link, COUNT, file), "listening on", policy=policy, **RING) as program:
-        check_ring(program, policy)
-        send(link.near, COUNT)
-        assert captured(program, TOOLS["tcpdump"], file) == list(range(COUNT))
 
 
 @pytest.mark.parametrize("policy", ["hugetlb", "thp"])
@@ -103,8 +94,16 @@ def test_nothing_stays_behind(link, policy, end):
 @pytest.mark.parametrize("policy", ["hugetlb", "thp"])
 def test_awkward_cases(network, tmp_path, policy):
     before = held()
-    done = shim.run([compile_program(tmp_path)], ring="8M", policy=policy, deadline_s=120)
-    assert done.returncode == 0 and done.stdout.split() == CASES, done.stdout + done.stderr
+    check(shim.run([compile_program(tmp_path)], ring="8M", policy=policy, deadline_s=240))
+    wait_until(lambda: held() == before, f"{before} pages held, as before")
+
+
+@pytest.mark.deadline(1200)
+def test_awkward_cases_under_the_sanitizers(network, tmp_path):
+    """Memory of the pool has the most to go wrong with: the shim maps it, rounds what is unmapped, gives it back."""
+    before = held()
+    program, library = compile_program(tmp_path, *SANITIZE), compile_shim(tmp_path)
+    check(shim.run([program], ring="8M", policy="hugetlb", library=library, deadline_s=600))
     wait_until(lambda: held() == before, f"{before} pages held, as before")
 
 
