@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 import shim
+from beside import SHORT_OF_MEMORY, beside
 from helpers import send
 from shim import MIB, Program, run
 
@@ -99,37 +100,12 @@ def test_more_than_the_programs_geometry_allows(link):
     assert "a ring has at most 65535 blocks" in done.stderr
 
 
-SHORT_OF_MEMORY = """
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <errno.h>
-#include <linux/if_packet.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-
-/* A kernel that has memory for BLOCKS blocks. */
-int setsockopt(int fd, int level, int option, const void *value, socklen_t bytes)
-{
-	int (*next)(int, int, int, const void *, socklen_t) = dlsym(RTLD_NEXT, "setsockopt");
-
-	if (level == 263 && option == PACKET_RX_RING && bytes >= sizeof(struct tpacket_req) &&
-	    ((const struct tpacket_req *)value)->tp_block_nr > (unsigned)atoi(getenv("BLOCKS"))) {
-		errno = ENOMEM;
-		return -1;
-	}
-	return next(fd, level, option, value, bytes);
-}
-"""
-
-
 @pytest.mark.parametrize("blocks, least", [(100, 50), (8, 8), (5, 5)])
 def test_as_deep_as_memory_allows(link, tmp_path, monkeypatch, blocks, least):
     """The shim gives up depth; below the program's 8 blocks libpcap does, one by one. A real shortage would take
     the machine's memory, so the next library in the row plays the kernel: ours must call it."""
-    (tmp_path / "short.c").write_text(SHORT_OF_MEMORY)
-    subprocess.run(["gcc", "-shared", "-fPIC", "-o", tmp_path / "short.so", tmp_path / "short.c", "-ldl"], check=True)
     monkeypatch.setenv("BLOCKS", str(blocks))
-    with Program(tcpdump(link), "listening on", library=f"{shim.LIBRARY} {tmp_path / 'short.so'}", policy="stock",
+    with Program(tcpdump(link), "listening on", library=beside(tmp_path, SHORT_OF_MEMORY), policy="stock",
                  ring="64M") as program:
         ring, = program.rings()
         assert least * MIB // 4 <= ring.bytes <= blocks * MIB // 4

@@ -5,12 +5,12 @@ descriptors or memory left, with standard error put to another use."""
 from __future__ import annotations
 
 import errno
-import subprocess
 import sys
 
 import pytest
 
 import shim
+from beside import NO_COPY, SHORT_OF_MEMORY, beside
 
 # Five blocks of 256 KiB, and the mapping that makes.
 PREAMBLE = """
@@ -38,54 +38,16 @@ def run(code, **settings):
     return shim.run([sys.executable, "-c", PREAMBLE + code], **settings)
 
 
-def beside(folder, text):
-    """The shim with a library around it, which plays a kernel that cannot be had."""
-    (folder / "beside.c").write_text("#define _GNU_SOURCE\n" + text)
-    subprocess.run(["gcc", "-shared", "-fPIC", "-o", folder / "beside.so", folder / "beside.c", "-ldl"], check=True)
-    return {"library": f"{shim.LIBRARY} {folder / 'beside.so'}"}
-
-
-SHORT_OF_MEMORY = """
-#include <dlfcn.h>
-#include <errno.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-
-/* Memory for BLOCKS blocks. */
-int setsockopt(int fd, int level, int option, const void *value, socklen_t bytes)
-{
-	int (*next)(int, int, int, const void *, socklen_t) = dlsym(RTLD_NEXT, "setsockopt");
-
-	if (level == 263 && option == 5 && bytes >= 16 && ((const unsigned *)value)[1] > (unsigned)atoi(getenv("BLOCKS"))) {
-		errno = ENOMEM;
-		return -1;
-	}
-	return next(fd, level, option, value, bytes);
-}
-"""
-
-
 def test_a_request_used_again_may_shrink_to_what_the_program_asked(network, tmp_path):
     done = run("""
 for memory in "6", "5":
     os.environ["BLOCKS"] = memory
     map_own(open_ring())
     print(blocks())
-""", ring="8M", policy="stock", **beside(tmp_path, SHORT_OF_MEMORY))
+""", ring="8M", policy="stock", library=beside(tmp_path, SHORT_OF_MEMORY))
     assert done.stdout.split() == ["6", "5"], done.stderr
 
 
-NO_COPY = """
-#include <errno.h>
-#include <sys/uio.h>
-
-ssize_t process_vm_writev(pid_t pid, const struct iovec *from, unsigned long from_nr, const struct iovec *to,
-			  unsigned long to_nr, unsigned long flags)
-{
-	errno = ENOSYS;
-	return -1;
-}
-"""
 NO_DESCRIPTOR = """
 sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
 sock.setsockopt(263, 10, 2)
@@ -100,15 +62,15 @@ except OSError as error:
 
 
 def test_a_kernel_that_copies_by_pipe_only(network, tmp_path):
-    done = run("open_ring(); print(blocks())", ring="8M", policy="stock", **beside(tmp_path, NO_COPY))
+    done = run("open_ring(); print(blocks())", ring="8M", policy="stock", library=beside(tmp_path, NO_COPY))
     assert (done.stdout, done.stderr) == ("32\n", "")
 
 
 def test_a_request_that_cannot_be_read(network, tmp_path):
     library = beside(tmp_path, NO_COPY)
-    lenient = run(NO_DESCRIPTOR, ring="8M", policy="stock", **library)
+    lenient = run(NO_DESCRIPTOR, ring="8M", policy="stock", library=library)
     assert "ring left as the program asks: Too many open files" in lenient.stderr and lenient.stdout == ""
-    strict = run(NO_DESCRIPTOR, ring="8M", policy="stock", strict=1, **library)
+    strict = run(NO_DESCRIPTOR, ring="8M", policy="stock", strict=1, library=library)
     assert "ring refused (HUGEPCAP_STRICT=1): Too many open files" in strict.stderr
     assert int(strict.stdout) == errno.EOPNOTSUPP
 
