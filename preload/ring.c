@@ -174,10 +174,23 @@ static int request(int fd, int option, void *value, socklen_t bytes, const struc
 	return rc;
 }
 
+static int read_request(int fd, int option, const void *value, socklen_t bytes, socklen_t needed, int locked)
+{
+	struct tpacket_req3 req = { 0 };
+	int rc = copy_checked(&req, value, needed);
+
+	if (rc == -EFAULT || (rc == 0 && !locked && !req.tp_block_nr))
+		return pass_on(fd, option, value, bytes);
+	if (rc < 0)
+		return give_up(fd, option, value, bytes, strerrordesc_np(-rc));
+	if (!locked)
+		return give_up(fd, option, value, bytes, "children of vfork, _Fork and bare clone are not served");
+	return request(fd, option, (void *)value, bytes, &req);
+}
+
 /* A request too short for its TPACKET version is the kernel's to refuse: libpcap ends a V3 ring with one. */
 int ring_setsockopt(int fd, int option, const void *value, socklen_t bytes)
 {
-	struct tpacket_req3 req = { 0 };
 	socklen_t needed = request_bytes(fd);
 	struct table_guard guard;
 	int locked, rc;
@@ -185,15 +198,7 @@ int ring_setsockopt(int fd, int option, const void *value, socklen_t bytes)
 	if ((int)bytes < 0 || bytes < needed)
 		return real.setsockopt(fd, SOL_PACKET, option, value, bytes);
 	locked = table_lock(&guard) == 0;
-	rc = copy_checked(&req, value, needed);
-	if (rc == -EFAULT || (rc == 0 && !locked && !req.tp_block_nr))
-		rc = pass_on(fd, option, value, bytes);
-	else if (rc < 0)
-		rc = give_up(fd, option, value, bytes, strerrordesc_np(-rc));
-	else if (!locked)
-		rc = give_up(fd, option, value, bytes, "children of vfork, _Fork and bare clone are not served");
-	else
-		rc = request(fd, option, (void *)value, bytes, &req);
+	rc = read_request(fd, option, value, bytes, needed, locked);
 	if (locked)
 		table_unlock(&guard);
 	if (rc == 0)
