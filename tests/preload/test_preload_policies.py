@@ -97,6 +97,7 @@ def test_nothing_stays_behind(link, policy, end):
     wait_until(lambda: held() == before, f"{before} pages held, as before")
 
 
+@pytest.mark.deadline(600)
 @pytest.mark.parametrize("policy", ["hugetlb", "thp"])
 def test_awkward_cases(network, tmp_path, policy):
     before = held()
