@@ -20,6 +20,7 @@ from shim import MIB, Program
 from test_preload_awkward import SANITIZE, check, compile_program, compile_shim
 from test_preload_programs import COUNT, captured, tool  # noqa: F401
 
+pytestmark = pytest.mark.deadline(1200)    # a busy machine under TCG takes two minutes to import a module
 HUGE = 2 * MIB
 POOL_PAGES = 40
 RING = {"ring": "16M", "verbose": 1}
@@ -97,7 +98,6 @@ def test_nothing_stays_behind(link, policy, end):
     wait_until(lambda: held() == before, f"{before} pages held, as before")
 
 
-@pytest.mark.deadline(600)
 @pytest.mark.parametrize("policy", ["hugetlb", "thp"])
 def test_awkward_cases(network, tmp_path, policy):
     before = held()
@@ -105,7 +105,6 @@ def test_awkward_cases(network, tmp_path, policy):
     wait_until(lambda: held() == before, f"{before} pages held, as before")
 
 
-@pytest.mark.deadline(1200)
 def test_awkward_cases_under_the_sanitizers(network, tmp_path):
     """Memory of the pool has the most to go wrong with: the shim maps it, rounds what is unmapped, gives it back."""
     before = held()
