@@ -252,10 +252,10 @@ cdef int fill_array(ArrowArray *array, Batch batch, int layout) except -1:
     """A batch as a struct array. On an exception, array.release frees what there is."""
     cdef const void *columns[DATA]
     cdef int i
+    batch = batch.whole()
     columns[:] = [
         batch.columns.ts_ns, batch.columns.caplen, batch.columns.len, batch.columns.vlan_tci,
         batch.columns.vlan_tpid, batch.columns.rxhash, batch.columns.status, batch.columns.direction]
-    batch.check()
     start_array(array, batch.columns.nr, 1, None, None)
     array.children = <ArrowArray **>calloc(FIELDS, sizeof(ArrowArray *))
     if array.children == NULL:

@@ -48,6 +48,7 @@ cdef class Batch:
     cdef int check(self) except -1
     cdef uint32_t row(self, Py_ssize_t index) except? 0xffffffff
     cdef Batch part(self, Py_ssize_t start, Py_ssize_t stop)
+    cdef Batch whole(self)
 
 
 cdef Lease new_lease(Ring ring, uint32_t blocks)

@@ -305,23 +305,27 @@ cdef class Batch:
         made.datalink = self.datalink
         return made
 
+    cdef Batch whole(self):
+        """This batch once more, for work without the GIL: another thread may release() this one meanwhile."""
+        return self.part(0, self.columns.nr)
+
     def flows(self) -> Flows:
         """The packets' addresses, ports, flags and payloads as columns, decoded in C. See Flows."""
-        self.check()
-        return decode_rows(self.columns.base, self.columns.offset, self.columns.caplen, self.columns.nr,
-                           self.datalink)
+        cdef Batch kept = self.whole()
+        return decode_rows(kept.columns.base, kept.columns.offset, kept.columns.caplen, kept.columns.nr,
+                           kept.datalink)
 
     def mask(self, BPFProgram program not None, /):
         """1 for each packet that a filter accepts, else 0: a memoryview of uint8 ("B").
 
         Raises PcapError when the program was compiled for another link type.
         """
-        self.check()
+        cdef Batch kept = self.whole()
         if program.linktype != self.datalink:
             raise PcapError(f"mask: the program was compiled for link type {program.linktype}, "
                             f"packets here are of type {self.datalink}")
-        return filter_rows(program, self.columns.base, self.columns.offset, self.columns.caplen, self.columns.len,
-                           self.columns.direction, self.columns.nr)
+        return filter_rows(program, kept.columns.base, kept.columns.offset, kept.columns.caplen, kept.columns.len,
+                           kept.columns.direction, kept.columns.nr)
 
     def __arrow_c_array__(self, requested_schema=None):
         """Capsules of schema and array, for pyarrow, Polars and DuckDB; ``data`` points into the ring.
@@ -335,18 +339,18 @@ cdef class Batch:
 
     def copy(self):
         """A Batch with memory of its own: to be kept, while the ring goes on."""
+        cdef Batch kept = self.whole()
         cdef Batch made
         cdef Arena arena
         cdef uint64_t total = 0
-        cdef uint32_t nr = self.columns.nr
+        cdef uint32_t nr = kept.columns.nr
         cdef uint32_t i
-        self.check()
         for i in range(nr):
-            total += self.columns.caplen[i]
+            total += kept.columns.caplen[i]
         arena = new_arena(total)
         made = new_batch(arena, new_spares(max(nr, 1)), self.datalink)
         with nogil:
-            copy_rows(made, self, arena)
+            copy_rows(made, kept, arena)
         return made
 
     def release(self) -> None:

@@ -71,7 +71,7 @@ def pack(Batch batch not None, uint32_t start, slot) -> int:
     cdef hp_columns columns
     cdef uint8_t *at
     cdef uint32_t rows
-    batch.check()
+    batch = batch.whole()
     if start > batch.columns.nr:
         raise IndexError(f"packet {start} of a batch of {batch.columns.nr}")
     PyObject_GetBuffer(slot, &view, PyBUF_WRITABLE)

@@ -184,13 +184,11 @@ cdef class Writer:
         its last whole packet, and ``packets`` says how many it has; so, too, when Ctrl-C ends a wait for a pipe.
         ValueError when the batch was released or this Writer closed.
         """
-        cdef Batch kept
-        batch.check()
+        cdef Batch kept = batch.whole()
         if batch.datalink != self.linktype:
             raise PcapError(f"write {self.name}: packets of link type {batch.datalink} into a file of {self.linktype}")
         if max_bytes is not None and max_bytes < 0:
             raise ValueError(f"max_bytes {max_bytes}: the file's size, 0 or more; None: no limit")
-        kept = batch.part(0, batch.columns.nr)    # another thread may release the batch meanwhile
         return self.write_columns(&kept.columns, UINT64_MAX if max_bytes is None else max_bytes)
 
     def write_packet(self, Pkthdr hdr not None, packet, /) -> None:

@@ -213,6 +213,33 @@ IN_LOOPS = {
             assert "released" in str(error)
         assert numbers([view]) == [0]
         """,
+    "a release by another thread in the midst of work": """
+        import threading
+        from hugepcap._shared import pack
+        program = hugepcap.BPFProgram("udp port 53 or ip[100:4] = 7")
+        slot = bytearray(64 << 20)
+        works = (lambda batch: batch.flows(), lambda batch: batch.mask(program), lambda batch: batch.copy(),
+                 lambda batch: batch.__arrow_c_array__(), lambda batch: pack(batch, 0, slot))
+        def release(batch, begun):
+            while not begun:    # has the GIL soon after the work lets go of it, and long before its end
+                pass
+            batch.release()
+        reader = hugepcap.open_live("far", 65535, 1, 100, ring_bytes=128 << 20)
+        for work in works * 3:
+            send("near", 150_000)
+            batch, begun = next(reader.batches(max_packets=1 << 20)), []
+            other = threading.Thread(target=release, args=(batch, begun))
+            other.start()
+            begun.append(True)
+            try:
+                work(batch)
+            except ValueError as error:    # the thread was first
+                assert "released" in str(error)
+            other.join()
+            while len(batch := reader.next_block(timeout=0)):
+                pass
+        assert reader.ring.held_blocks == 0
+        """,
     "steps of asyncio that are cancelled": """
         import asyncio
         async def main():
