@@ -9,11 +9,15 @@ from __future__ import annotations
 import array
 import multiprocessing
 import os
+import pickle
+import signal
 import socket
 import struct
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import ForkingPickler
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Union
 
@@ -226,17 +230,38 @@ class _ProcessWorker:
         self.slots.close()
 
 
+def _portable(error: BaseException) -> BaseException:
+    """What a worker process raised as its parent can have it: itself, or a PcapError that tells of it."""
+    try:
+        if type(pickle.loads(pickle.dumps(error))) is type(error):
+            return error
+    except Exception:    # whatever its own class raises on the way
+        pass
+    told = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    return PcapError(f"{type(error).__name__}: {error}, raised in worker process {os.getpid()}:\n{told}")
+
+
+def _check_portable(work: Work) -> None:
+    try:
+        ForkingPickler.dumps(work)
+    except Exception as error:    # PicklingError, AttributeError, TypeError, or what work's own class raises
+        raise PcapError(f"start: {work!r} cannot be sent to worker processes ({error}): it has to be a function of a "
+                        "module") from error
+
+
 def _process_main(group: _Group, asked: Connection, answering: Connection, slots: Slots) -> None:
     """A worker process: opens its Reader, then does what it is asked until the pipe closes.
 
     The parent's ends came with the fork: as long as a child has them, no other sees its pipe close.
+    A terminal's Ctrl-C goes to every process, but it is the parent that ends the workers.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     for end in group.parents_ends:
         end.close()
     try:
         reader = group.open()
     except BaseException as error:
-        answering.send((error, None))
+        answering.send((_portable(error), None))
         return
     answering.send((None, group.number))
 
@@ -244,7 +269,7 @@ def _process_main(group: _Group, asked: Connection, answering: Connection, slots
         try:
             answering.send((None, (work(reader), reader.stats())))
         except BaseException as error:
-            answering.send((error, None))
+            answering.send((_portable(error), None))
 
     def start(work: Work) -> None:
         threading.Thread(target=work_on, args=(work,), daemon=True).start()
@@ -255,7 +280,7 @@ def _process_main(group: _Group, asked: Connection, answering: Connection, slots
         while True:
             request, value = asked.recv()
             asked.send(does[request](value))
-    except (EOFError, KeyboardInterrupt):
+    except EOFError:
         reader.close()
 
 
@@ -286,8 +311,11 @@ class Fanout:
     def start(self, work: Work) -> None:
         """Lets each worker call ``work(reader)``, which reads until its loop ends. Once.
 
-        For worker processes ``work`` is a function of a module, and what it returns can be pickled.
+        For worker processes ``work`` is a function of a module, and what it returns can be pickled. They ignore
+        SIGINT: after Ctrl-C it is this process that calls stop() or close().
         """
+        if any(isinstance(worker, _ProcessWorker) for worker in self._workers):
+            _check_portable(work)
         self._start_once()
         for worker in self._workers:
             worker.start(work)
@@ -333,7 +361,8 @@ class Fanout:
     def stop(self) -> list[Any]:
         """Takes no more packets in, waits until the workers have read what there is; the results of ``work``.
 
-        What a worker raised comes out here, when all have ended.
+        What a worker raised comes out here, when all have ended; of worker processes as a PcapError with its
+        traceback where it cannot be pickled.
         """
         if not self._started:
             raise PcapError("stop: this Fanout was not started")

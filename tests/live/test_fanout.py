@@ -9,7 +9,7 @@ import threading
 import pytest
 
 import hugepcap
-from helpers import send, wait_until
+from helpers import Background, send, wait_until
 from helpers.packets import ethernet, ipv4, udp
 from hugepcap._generate import sequence_of
 from hugepcap.slots import SLOTS
@@ -120,6 +120,69 @@ def test_what_a_worker_raises_comes_out(link, processes):
         fanout.start(fail)
         with pytest.raises(RuntimeError, match="a worker's own"):
             fanout.stop()
+
+
+class TwoArguments(Exception):
+    """Pickled, it comes back as TypeError."""
+
+    def __init__(self, first, second):
+        super().__init__(f"{first} and {second}")
+
+
+def fail_with_two(reader):
+    raise TwoArguments("one", "two")
+
+
+def fail_with_a_lock(reader):
+    error = RuntimeError("held")
+    error.lock = threading.Lock()
+    raise error
+
+
+def return_a_lock(reader):
+    return threading.Lock()
+
+
+@pytest.mark.parametrize("work, error, match", [
+    (fail_with_two, hugepcap.PcapError, "TwoArguments: one and two(?s:.*)in fail_with_two"),
+    (fail_with_a_lock, hugepcap.PcapError, "RuntimeError: held"), (return_a_lock, TypeError, "pickle")])
+def test_what_cannot_be_pickled_comes_out_too(link, work, error, match):
+    with hugepcap.open_fanout(link.far, 2, processes=True) as fanout:
+        fanout.start(work)
+        with pytest.raises(error, match=match):
+            Background(fanout.stop).result()
+
+
+def test_work_that_cannot_be_sent_is_refused(link):
+    with hugepcap.open_fanout(link.far, 2, processes=True) as fanout:
+        with pytest.raises(hugepcap.PcapError, match="lambda.* function of a module"):
+            fanout.start(lambda reader: None)
+        fanout.start(collect)
+        assert [numbers for numbers, _ in Background(fanout.stop).result()] == [[], []]
+
+
+def interrupt_workers(fanout):
+    """What a terminal's Ctrl-C does to them."""
+    for worker in fanout._workers:
+        os.kill(worker.process.pid, signal.SIGINT)
+
+
+def test_ctrl_c_loses_nothing(link):
+    with hugepcap.open_fanout(link.far, 2, "lb", processes=True) as fanout:
+        fanout.start(collect)
+        interrupt_workers(fanout)
+        send(link.near, 1000)
+        results = fanout.stop()
+        assert sorted(results[0][0] + results[1][0]) == list(range(1000))
+
+
+def test_ctrl_c_under_batches_loses_nothing(link):
+    with hugepcap.open_fanout(link.far, 2, "lb", processes=True) as fanout:
+        batches = fanout.batches()
+        interrupt_workers(fanout)
+        send(link.near, 1000)
+        fanout.stop()
+        assert sorted(sequence_of(packet) for batch in batches for packet in batch) == list(range(1000))
 
 
 @KINDS
