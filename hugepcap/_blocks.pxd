@@ -11,7 +11,8 @@ cdef class Blocks(Filtered):
     cdef bint warned_of_holding
     cdef Batch take(self, uint32_t max_packets, uint32_t max_blocks, int64_t timeout_ms)
     cdef Batch take_leased(self, uint32_t max_blocks, int64_t timeout_ms)
-    cdef Batch take_chunk(self, RegularFile file)
+    cdef Batch take_chunk(self, RegularFile file, int64_t timeout_ms)
+    cdef int fill_chunk(self, RegularFile file, Batch batch, int64_t timeout_ms) except -100
     cdef Batch take_copied(self, int64_t timeout_ms)
     cdef int fill_arena(self, Batch batch, Arena arena) except -100
     cdef int warn_of_holding(self) except -1

@@ -3,13 +3,14 @@
 
 import warnings
 
+from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy
 
 from ._batch cimport Arena, Batch, Lease, new_arena, new_batch, new_lease, new_spares
 from ._filtered cimport Filtered
 from ._hp cimport (
-    HP_FRAME, HP_NONE, HP_TOUCH_ALL, hp_broken, hp_columns_add, hp_columns_collect,
+    HP_AGAIN, HP_FRAME, HP_NONE, HP_TOUCH_ALL, hp_broken, hp_columns_add, hp_columns_collect,
     hp_now_ms, hp_source_next,
 )
 from ._regular cimport RegularFile, fill_columns, new_chunk
@@ -78,7 +79,7 @@ cdef class Blocks(Filtered):
             if self.ring_engine is not None:
                 return self.take_leased(max_blocks, timeout_ms)
             if isinstance(self.pcap_engine, RegularFile):
-                return self.take_chunk(self.pcap_engine)
+                return self.take_chunk(self.pcap_engine, timeout_ms)
             return self.take_copied(timeout_ms)
         finally:
             self.leave()
@@ -120,24 +121,34 @@ cdef class Blocks(Filtered):
                       "copy()s", RuntimeWarning)
         return 0
 
-    cdef Batch take_chunk(self, RegularFile file):
+    cdef Batch take_chunk(self, RegularFile file, int64_t timeout_ms):
         """A batch of what was read of a file, and stays while any view of it is there."""
-        cdef Batch batch
-        cdef int rc
-        if hp_broken(&self.src):
+        cdef Batch batch = new_batch(None, self.spares, file.datalink())
+        cdef int rc = self.fill_chunk(file, batch, timeout_ms)
+        if rc == BROKEN:
             self.take_break()
             return None
-        batch = new_batch(None, self.spares, file.datalink())
-        with nogil:
-            rc = fill_columns(&file.file, &batch.columns)
         if rc < 0:
             if batch.columns.nr == 0:
                 self.fail(rc)
             self.defer(rc)
-        if batch.columns.nr == 0:
+        if batch.columns.nr == 0 and rc != HP_AGAIN:
             return None
         batch.memory = new_chunk(file.file.chunk)
         return batch
+
+    cdef int fill_chunk(self, RegularFile file, Batch batch, int64_t timeout_ms) except -100:
+        """HP_AGAIN: the filter accepted nothing in all the time there was."""
+        cdef int64_t deadline = hp_now_ms() + timeout_ms
+        cdef int rc
+        while True:
+            if hp_broken(&self.src):
+                return BROKEN
+            with nogil:
+                rc = fill_columns(&file.file, &batch.columns)
+            if rc != HP_AGAIN or (timeout_ms >= 0 and hp_now_ms() >= deadline):
+                return rc
+            PyErr_CheckSignals()    # here, where there are no rows to lose
 
     cdef Batch take_copied(self, int64_t timeout_ms):
         """A batch of what libpcap gives, whose packet is good only until the next."""

@@ -6,7 +6,7 @@ from libc.stdint cimport uint8_t, uint64_t
 
 from ._classify cimport Classifier
 from ._control cimport Control
-from ._hp cimport HP_BUDGET, HP_EOF, HP_FRAME, HP_NONE, hp_buffer, hp_fill, hp_scan
+from ._hp cimport HP_AGAIN, HP_BUDGET, HP_EOF, HP_FRAME, HP_NONE, hp_buffer, hp_fill, hp_scan
 from ._frame cimport data_of, header_of
 from ._pcap cimport hp_frame
 from ._source cimport BROKEN, WAIT_FOREVER, as_int
@@ -61,7 +61,7 @@ cdef class Filtered(Control):
             budget = given = min(left, SCAN_HELD)
             rc = hp_scan(&self.src, &c.cls, c.admit_mask, &c.tally, &budget, &frame, &index)
             left -= given - budget
-            if rc == HP_BUDGET and left:
+            if rc == HP_AGAIN or (rc == HP_BUDGET and left):
                 budget = given = min(left, SCAN_FREE)
                 with nogil:
                     rc = hp_scan(&self.src, &c.cls, c.admit_mask, &c.tally, &budget, &frame, &index)

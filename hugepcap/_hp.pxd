@@ -129,6 +129,7 @@ cdef extern from "hp_source.h" nogil:
         HP_NONE
         HP_FRAME
         HP_EOF
+        HP_AGAIN
         HP_DIR_IN
         HP_DIR_OUT
 

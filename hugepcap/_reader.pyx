@@ -10,7 +10,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ._blocks cimport Blocks
 from ._hp cimport (
-    HP_FRAME, HP_NONE, HP_TOUCH_ALL, hp_batch, hp_batch_add, hp_batch_collect, hp_batch_room, hp_record, hp_source_next,
+    HP_AGAIN, HP_FRAME, HP_NONE, HP_TOUCH_ALL, hp_batch, hp_batch_add, hp_batch_collect, hp_batch_room, hp_record, hp_source_next,
 )
 from ._frame cimport data_of, header_of
 from ._regular cimport read_savefile
@@ -209,6 +209,8 @@ cdef class Reader(Blocks):
                 if self.pcap_engine is not None and self.pcap_engine.would_wait():
                     break
                 rc = hp_source_next(&self.src, &self.src.cur, &frame, HP_TOUCH_ALL)
+                if rc == HP_AGAIN:
+                    rc = self.scan_on(&frame)
             if rc < 0:
                 self.fail(rc)
             if self.src.broken and done:
@@ -279,6 +281,8 @@ cdef class Reader(Blocks):
                 if batch.nr == max_n or batch.used > PULLED_BYTES_MAX or self.pcap_engine.would_wait():
                     break
                 rc = hp_source_next(&self.src, &self.src.cur, frame, HP_TOUCH_ALL)
+                if rc == HP_AGAIN:
+                    rc = self.scan_on(frame)
             if rc < 0:
                 self.pcap_engine.raise_interrupt()
                 self.defer(rc)

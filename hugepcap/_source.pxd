@@ -12,7 +12,7 @@ cdef inline int as_int(object value) except? -1:
 
 
 cdef enum:
-    BROKEN = 4      # beside HP_NONE, HP_FRAME, HP_EOF: breakloop() or close() was called
+    BROKEN = 4      # beside HP_NONE, HP_FRAME, HP_EOF, HP_AGAIN: breakloop() or close() was called
     WAIT_FOREVER = -1
     # The kernel's timer hands a block over up to two ticks late, at 100 Hz 20 ms: a read waits as much longer, so that
     # what had come when it began is what it returns.
@@ -47,6 +47,7 @@ cdef class Source:
     cdef int64_t read_timeout(self)
     cdef int fetch(self, hp_frame *frame, int64_t timeout_ms) except -100
     cdef int fetch_slow(self, int rc, hp_frame *frame, int64_t timeout_ms) except -100
+    cdef int scan_on(self, hp_frame *frame) except -100
     cdef int pause(self, int64_t timeout_ms) except -100
     cdef int boundary(self) except -1
     cdef int defer(self, int rc) except -1

@@ -10,7 +10,7 @@ from libc.string cimport memset
 from posix.unistd cimport close
 
 from ._hp cimport (
-    HP_EOF, HP_FRAME, HP_NONE, HP_TOUCH_ALL, HP_WAIT_ERROR, HP_WAIT_WOKEN, hp_break, hp_broken, hp_edge_open,
+    HP_AGAIN, HP_EOF, HP_FRAME, HP_NONE, HP_TOUCH_ALL, HP_WAIT_ERROR, HP_WAIT_WOKEN, hp_break, hp_broken, hp_edge_open,
     hp_edge_wait, hp_filter_publish, hp_now_ms, hp_ring_pending, hp_source, hp_source_next, hp_source_release,
     hp_source_settle, hp_source_settle_block, hp_wait, hp_wake, hp_wake_drain, hp_wake_open,
 )
@@ -133,6 +133,12 @@ cdef class Source:
     cdef int fetch_slow(self, int rc, hp_frame *frame, int64_t timeout_ms) except -100:
         cdef int64_t deadline = hp_now_ms() + timeout_ms
         cdef int64_t left = timeout_ms
+        if rc == HP_AGAIN:
+            if timeout_ms == 0:
+                return HP_NONE
+            rc = self.scan_on(frame)
+            if rc == BROKEN:
+                return self.take_break()
         while rc == HP_NONE:
             if timeout_ms > 0:
                 left = max(deadline - hp_now_ms(), 0)
@@ -143,6 +149,17 @@ cdef class Source:
                 return rc
         if rc < 0:
             return self.fail(rc)
+        return rc
+
+    cdef int scan_on(self, hp_frame *frame) except -100:
+        """The next packet after HP_AGAIN, without the GIL between looks at signals; BROKEN."""
+        cdef int rc = HP_AGAIN
+        while rc == HP_AGAIN:
+            PyErr_CheckSignals()
+            if hp_broken(&self.src):
+                return BROKEN
+            with nogil:
+                rc = hp_source_next(&self.src, &self.src.cur, frame, HP_TOUCH_ALL)
         return rc
 
     cdef int pause(self, int64_t timeout_ms) except -100:

@@ -195,7 +195,10 @@ int hp_file_next(struct hp_file *file, struct hp_frame *frame)
 
 	frame->hdr = NULL;
 	frame->status = 0;
+	file->pause_at = file->at + HP_FILE_STRETCH_BYTES;
 	do {
+		if (HP_UNLIKELY(file->at >= file->pause_at))
+			return HP_AGAIN;
 		rc = HP_UNLIKELY(file->pcapng) ? hp_pcapng_next(file, frame) : next_record(file, frame);
 		if (HP_UNLIKELY(rc != HP_FRAME))
 			return rc;
@@ -218,7 +221,7 @@ int hp_file_columns(struct hp_file *file, struct hp_columns *columns)
 	file->pinned = 0;
 	columns->base = into.base;
 	columns->nr = into.nr;
-	return rc == -EAGAIN ? HP_FRAME : rc;
+	return rc == -EAGAIN || (rc == HP_AGAIN && into.nr) ? HP_FRAME : rc;
 }
 
 /* Link types whose packets libpcap mends, or allows to be longer than others. */

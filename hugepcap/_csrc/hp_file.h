@@ -42,6 +42,11 @@ static inline void hp_chunk_ref(struct hp_chunk *chunk)
 
 void hp_chunk_unref(struct hp_chunk *chunk);	/* NULL is nothing */
 
+/* What a call looks through at most: it may hold the GIL, and be asked to end. */
+#ifndef HP_FILE_STRETCH_BYTES
+#define HP_FILE_STRETCH_BYTES (256u << 10)
+#endif
+
 /* How many chunks a file keeps: the one it reads, and those that batches give back by and by. */
 #define HP_FILE_CHUNKS 4u
 
@@ -60,6 +65,7 @@ struct hp_file {
 	int swapped;		/* its byte order is not ours */
 	uint32_t snaplen;	/* as libpcap has it: never 0 */
 	uint64_t packets;	/* read so far, those that the filter refused included */
+	uint64_t pause_at;	/* where a call that has found nothing returns */
 	const struct hp_filter *filter;	/* atomic; NULL: none */
 
 	/* pcap */
@@ -85,13 +91,14 @@ void hp_file_close(struct hp_file *file);
 
 /*
  * The next packet that the filter accepts: HP_FRAME, HP_EOF, or -errno and `err`. It stays where it is until the
- * next call. After HP_EOF and errors, another call looks whether the file has grown.
+ * next call. After HP_EOF and errors, another call looks whether the file has grown. HP_AGAIN: there was none in
+ * HP_FILE_STRETCH_BYTES, and the next call goes on.
  */
 int hp_file_next(struct hp_file *file, struct hp_frame *frame);
 
 /*
  * Fills empty columns with what comes next, all of it in file->chunk, which stays as it is for whoever refers to it.
- * As hp_file_next(); HP_FRAME also where another chunk would be needed.
+ * As hp_file_next(), HP_AGAIN with no row only; HP_FRAME also where another chunk would be needed.
  */
 int hp_file_columns(struct hp_file *file, struct hp_columns *columns);
 

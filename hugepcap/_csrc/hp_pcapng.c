@@ -286,6 +286,8 @@ int hp_pcapng_next(struct hp_file *file, struct hp_frame *frame)
 	int rc;
 
 	do {
+		if (HP_UNLIKELY(file->at >= file->pause_at))
+			return HP_AGAIN;
 		rc = peek_block(file, &body);
 		if (HP_UNLIKELY(rc != HP_FRAME))
 			return rc;

@@ -17,6 +17,8 @@
 #define HP_NONE 0	/* nothing there now: wait */
 #define HP_FRAME 1
 #define HP_EOF 2
+/* A file's filter refused all of a stretch: call again, unless something is to end the read. 3 is HP_BUDGET. */
+#define HP_AGAIN 5
 
 /* Matches libpcap's direction values. */
 #define HP_DIR_IN 1
@@ -32,7 +34,7 @@ struct hp_filter {
 struct hp_source {
 	struct hp_cursor cur;
 	struct hp_ring *ring;		/* NULL: frames come from pull */
-	int (*pull)(void *ctx, struct hp_frame *frame);
+	int (*pull)(void *ctx, struct hp_frame *frame);	/* HP_AGAIN, too */
 	void *ctx;
 
 	uint32_t index;			/* of the block under cur */
@@ -146,7 +148,7 @@ static inline int hp_source_next_here(const struct hp_source *src, struct hp_cur
 }
 
 /*
- * The next packet: HP_FRAME, HP_NONE, HP_EOF, or -errno (-EBADMSG: the ring's contents
+ * The next packet: HP_FRAME, HP_NONE, HP_EOF, HP_AGAIN, or -errno (-EBADMSG: the ring's contents
  * cannot be right; the rest of that block is given up). `frame` is good until the next call.
  * `cur` is &src->cur, or a loop's own copy of it that goes back when the loop ends: memory that
  * the loop writes to cannot alias that one, so it stays in registers.

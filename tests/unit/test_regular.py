@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Regular files: the same packets as through libpcap, in memory that outlives the reader, while files change."""
 
+import asyncio
 import gc
 import os
 import pickle
+import signal
 import struct
 import subprocess
 import sys
+import threading
 
 import numpy
 import pytest
@@ -15,6 +18,7 @@ from hypothesis import strategies as st
 
 import hugepcap
 from files import all_forms, block, enhanced, interface, pcapng_of_everything, section
+from helpers import Background
 from helpers.packets import CORPUS
 from helpers.savefile import NANO, Record, numbered, pcap_bytes
 from hugepcap.errors import PcapCorruptError
@@ -138,6 +142,73 @@ def test_filters_change_on_the_way(tmp_path):
         assert [bytes(packet) for packet in batch] == [CORPUS["arp"]]
         assert reader.next_block() is None
     assert names.index("dns query") < names.index("arp")
+
+
+READS = {
+    "next": lambda reader: reader.next(), "iteration": list, "loop": lambda reader: reader.loop(-1, print),
+    "dispatch": lambda reader: reader.dispatch(-1, print), "next_batch": lambda reader: reader.next_batch(10),
+    "next_block": lambda reader: reader.next_block(), "batches": lambda reader: list(reader.batches()),
+    "loop_filtered": lambda reader: reader.loop_filtered(-1, print),
+    "loop_to_buffer": lambda reader: reader.loop_to_buffer(-1, bytearray(100)),
+}
+
+
+@pytest.fixture
+def endless(tmp_path):
+    """A Reader of a terabyte in which its filter accepts nothing: a record of zeros is an empty packet."""
+    path = written(tmp_path, pcap_bytes(RECORDS[:1]))
+    os.truncate(path, 1 << 40)
+    with hugepcap.open_offline(path) as reader:
+        reader.setfilter("tcp port 9999")
+        yield reader
+
+
+@pytest.mark.parametrize("read", READS)
+@pytest.mark.parametrize("end", ["breakloop", "close"])
+def test_a_search_can_be_ended(endless, read, end):
+    searching = Background(READS[read], endless)
+    searching.join(0.05)
+    assert searching.is_alive()
+    getattr(endless, end)()
+    searching.result()
+
+
+@pytest.mark.parametrize("read", READS)
+def test_a_search_can_be_interrupted(endless, read):
+    timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        READS[read](endless)
+    timer.join()
+
+
+def test_a_search_has_its_time(endless):
+    assert len(endless.next_block(timeout=0.01)) == len(next(endless.batches(timeout=0))) == 0
+
+
+@pytest.mark.parametrize("step", [lambda reader: reader.__anext__(), lambda reader: reader.batches().__anext__()])
+def test_a_search_leaves_the_event_loop_its_turns(endless, step):
+    async def main():
+        searching = asyncio.ensure_future(step(endless))
+        asyncio.get_running_loop().call_later(0.05, searching.cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await searching
+
+    asyncio.run(main())
+
+
+def test_a_search_finds_what_is_far_away(tmp_path):
+    """Behind many stretches of other packets, each by another way."""
+    others = pcap_bytes([Record(bytes(60), 1, 1)] * 20_000)[24:]
+    found = pcap_bytes(RECORDS[:1])[24:]
+    path = written(tmp_path, pcap_bytes([]) + (others + found) * 5)
+    seen = []
+    with hugepcap.open_offline(path) as reader:
+        reader.setfilter("greater 61")    # of the length on the wire
+        seen += [reader.next()[1], reader.next_batch(1)[0], bytes(reader.next_block()[0])]
+        assert reader.dispatch(-1, lambda hdr, data: seen.append(data)) == 2
+        assert reader.next() == (None, b"") and reader.next_block() is None
+    assert seen == [RECORDS[0].data] * 5
 
 
 # ---- files that change ----

@@ -19,7 +19,8 @@ COUNT = 30_000
 def both(request, tmp_path_factory):
     program = tmp_path_factory.mktemp("regular") / "regular"
     sources = [HERE / "csrc" / "regular.c", CSRC / "hp_pcapng.c", CSRC / "hp_err.c"]
-    subprocess.run(["gcc", *FLAGS, f"-DHP_FILE_CHUNK_BYTES={request.param}", f"-I{CSRC}", "-o", program, *sources, "-lpcap"], check=True)
+    subprocess.run(["gcc", *FLAGS, f"-DHP_FILE_CHUNK_BYTES={request.param}", f"-DHP_FILE_STRETCH_BYTES={request.param}",
+                    f"-I{CSRC}", "-o", program, *sources, "-lpcap"], check=True)
     return Harness(program)
 
 

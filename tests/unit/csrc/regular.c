@@ -2,7 +2,7 @@
 /*
  * Mutated files, a seeded number of them, read by hp_file and by libpcap: regular SEED COUNT; input: number of
  * files, each length and bytes. What libpcap opens, both must read alike, here in chunks of
- * HP_FILE_CHUNK_BYTES and no more. Prints how many files libpcap opened, how many packets they had, how many ended in an error.
+ * HP_FILE_CHUNK_BYTES and no more, looked through in stretches of HP_FILE_STRETCH_BYTES. Prints how many files libpcap opened, how many packets they had, how many ended in an error.
  */
 #define _GNU_SOURCE
 #include <pcap/pcap.h>
@@ -54,8 +54,11 @@ static int read_both(pcap_t *handle, struct hp_file *file, unsigned long long *p
 		struct pcap_pkthdr *hdr = NULL;
 		const u_char *data = NULL;
 		struct hp_frame frame;
-		int theirs = pcap_next_ex(handle, &hdr, &data), ours = hp_file_next(file, &frame);
+		int theirs = pcap_next_ex(handle, &hdr, &data), ours;
 
+		do
+			ours = hp_file_next(file, &frame);
+		while (ours == HP_AGAIN);
 		if ((theirs == 1) != (ours == HP_FRAME) || (theirs == -2) != (ours == HP_EOF)) {
 			fprintf(stderr, "libpcap: %s; here: %s\n", pcap_geterr(handle), file->err.detail);
 			differ("result", theirs, ours);
