@@ -28,7 +28,8 @@ cdef class Source:
     cdef list retired               # programs that a reading thread may still be running
     cdef int wake_fd
     cdef int edge_fd                # epoll over what is captured from, and wake_fd; -1: nothing to poll
-    cdef int watchers               # event loops that wait for edge_fd
+    cdef bint watched               # an event loop waits for edge_fd
+    cdef public double turned_at    # when an event loop last had its turn between packets
     cdef unsigned long owner        # the thread that reads now, 0: none
     cdef unsigned long generation   # of forks, when this was made
     cdef bint closing

@@ -297,15 +297,23 @@ cdef class Source:
         return self.edge_fd
 
     def watch(self) -> int:
-        """wait_fd() for as long as unwatch() is not called: close() leaves it open till then, and readable."""
+        """wait_fd() until unwatch(): close() leaves it open till then, and readable. -1 for files: there is no waiting.
+
+        Raises PcapError while another has it: an event loop calls only one back for a descriptor.
+        """
+        self.check_active()
+        if self.pcap_engine is not None and self.pcap_engine.offline and self.edge_fd < 0:
+            return -1
+        if self.watched:
+            raise PcapError("another task is reading from this Reader already: let one task read and hand on what came")
         fd = self.wait_fd()
-        self.watchers += 1
+        self.watched = True
         return fd
 
     def unwatch(self) -> None:
         """The counterpart of watch()."""
-        self.watchers -= 1
-        if self.ended and self.watchers == 0:
+        self.watched = False
+        if self.ended:
             self.close_fds()
 
     cdef int apply_filter(self, BPFProgram program) except -1:
@@ -388,7 +396,7 @@ cdef class Source:
             self.ring_engine.shut()
         if self.pcap_engine is not None:
             self.pcap_engine.free()
-        if self.watchers:
+        if self.watched:
             hp_wake(self.wake_fd)
         else:
             self.close_fds()

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Waiting for a Reader in asyncio: on the event loop's own reader callbacks, without threads.
 
-Cancel-safe: a packet is taken only in the step that hands it out, never before an ``await``.
+Cancel-safe: a packet is taken only in the step that hands it out, never before an ``await``. Where packets are there
+already, the loop has its turn every TURN_S: a task that never waits could neither be cancelled nor time out.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from ._reader import Reader
 
 
+TURN_S = 0.002
+
+
 def _finish(ready: asyncio.Future[None]) -> None:
     if not ready.done():
         ready.set_result(None)
@@ -23,8 +27,10 @@ def _finish(ready: asyncio.Future[None]) -> None:
 async def readable(reader: Reader, timeout: float | None = None) -> None:
     """Waits until there is something to read, to end or, within ``timeout`` seconds (None: for ever), nothing."""
     loop = asyncio.get_running_loop()
-    ready = loop.create_future()
     fd = reader.watch()
+    if fd < 0:
+        return    # the loop's turn is all there is to wait for
+    ready = loop.create_future()
     loop.add_reader(fd, _finish, ready)
     try:
         await asyncio.wait_for(ready, timeout)
@@ -35,11 +41,18 @@ async def readable(reader: Reader, timeout: float | None = None) -> None:
         reader.unwatch()
 
 
+async def _turn(reader: Reader) -> bool:
+    """Lets the loop go round; whether the reader is open still."""
+    reader.turned_at = asyncio.get_running_loop().time()    # before: a step that is cancelled here counts
+    await asyncio.sleep(0)
+    return not reader.closed
+
+
 async def batch(reader: Reader, max_packets: int, timeout: float | None) -> Batch | None:
     """The next Batch, empty when none came within ``timeout`` seconds (None: for ever); None at the end."""
     now = asyncio.get_running_loop().time
     deadline = None if timeout is None else now() + timeout
-    while not reader.closed:
+    while not reader.closed and (now() < reader.turned_at + TURN_S or await _turn(reader)):
         taken = reader.take_batch(max_packets, 0)
         left = None if deadline is None else deadline - now()
         if taken is None or len(taken) or (left is not None and left <= 0):
@@ -50,7 +63,8 @@ async def batch(reader: Reader, max_packets: int, timeout: float | None) -> Batc
 
 async def packet(reader: Reader) -> tuple[Pkthdr, bytes] | None:
     """The next packet; None at the end."""
-    while not reader.closed:
+    now = asyncio.get_running_loop().time
+    while not reader.closed and (now() < reader.turned_at + TURN_S or await _turn(reader)):
         taken = reader.take_packet()
         if taken is None or taken[0] is not None:
             return taken

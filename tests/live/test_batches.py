@@ -12,6 +12,7 @@ import pytest
 import hugepcap
 from helpers import Background, background_read, run_child, send, sending, wait_until
 from helpers.packets import ethernet, ipv4, tagged, udp
+from helpers.savefile import write_pcap
 from hugepcap._generate import sequence_of
 from reading import numbers, take, take_one
 from test_links import put
@@ -390,6 +391,45 @@ def test_cancelling_loses_nothing(reader, link):
         return seen
 
     assert asyncio.run(asyncio.wait_for(main(), 60)) == list(range(10))
+
+
+async def packet_by_packet(reader):
+    async for _ in reader:
+        pass
+
+
+async def batch_by_batch(reader):
+    async for _ in reader.batches(max_packets=1):
+        pass
+
+
+@pytest.mark.parametrize("read", [packet_by_packet, batch_by_batch])
+def test_a_task_that_never_waits_can_be_cancelled(tmp_path, read):
+    """A terabyte of empty packets, which are there all the time."""
+    path = write_pcap(tmp_path / "endless", [])
+    os.truncate(path, 1 << 40)
+
+    async def main():
+        with hugepcap.open_offline(path) as endless:
+            reading = asyncio.ensure_future(read(endless))
+            asyncio.get_running_loop().call_later(0.05, reading.cancel)
+            with pytest.raises(asyncio.CancelledError):
+                await reading
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("read", [packet_by_packet, batch_by_batch])
+def test_two_tasks_cannot_share_a_reader(reader, link, read):
+    async def main():
+        first = asyncio.ensure_future(reader.__anext__())
+        await asyncio.sleep(0.01)
+        with pytest.raises(hugepcap.PcapError, match="reading from this Reader already"):
+            await asyncio.wait_for(read(reader), 30)
+        send(link.near, 1, first_seq=7)
+        return sequence_of((await asyncio.wait_for(first, 30))[1])
+
+    assert asyncio.run(main()) == 7
 
 
 @pytest.mark.parametrize("end", [lambda reader: reader.breakloop(), lambda reader: reader.close()])
