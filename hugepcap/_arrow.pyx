@@ -135,7 +135,8 @@ cdef int layout_asked_for(object requested) except -1:
         return VIEW
     schema = <ArrowSchema *>PyCapsule_GetPointer(requested, "arrow_schema")
     for i in range(schema.n_children):
-        if strcmp(schema.children[i].name, NAMES[DATA]) == 0:
+        # the specification lets a name be NULL
+        if schema.children[i].name != NULL and strcmp(schema.children[i].name, NAMES[DATA]) == 0:
             for layout in range(VIEW, LARGE_BINARY + 1):
                 if strcmp(schema.children[i].format, DATA_FORMATS[layout]) == 0:
                     return layout

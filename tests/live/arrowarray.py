@@ -48,6 +48,23 @@ Array._fields_ = [(name, ctypes.c_int64) for name in ("length", "null_count", "o
     ("dictionary", ctypes.c_void_p), ("_release", ctypes.c_void_p), ("private_data", ctypes.c_void_p)]
 
 
+class Schema(ctypes.Structure):
+    """struct ArrowSchema."""
+
+    def with_child(self, child: Schema) -> Schema:
+        self.format, self.n_children, self.children = b"+s", 1, (ctypes.POINTER(Schema) * 1)(ctypes.pointer(child))
+        return self
+
+    def capsule(self) -> object:
+        """What a consumer asks for; good for as long as this is."""
+        return _new_capsule(ctypes.addressof(self), b"arrow_schema", None)
+
+
+Schema._fields_ = [(name, ctypes.c_char_p) for name in ("format", "name", "metadata")] + [
+    ("flags", ctypes.c_int64), ("n_children", ctypes.c_int64), ("children", ctypes.POINTER(ctypes.POINTER(Schema))),
+    ("dictionary", ctypes.c_void_p), ("_release", ctypes.c_void_p), ("private_data", ctypes.c_void_p)]
+
+
 class Stream(ctypes.Structure):
     """struct ArrowArrayStream."""
 
@@ -66,6 +83,8 @@ class Stream(ctypes.Structure):
 RELEASE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 GET_NEXT = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 
+_new_capsule = ctypes.pythonapi.PyCapsule_New
+_new_capsule.restype, _new_capsule.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
 _pointer_of = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer_of.restype, _pointer_of.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
 

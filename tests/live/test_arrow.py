@@ -15,6 +15,7 @@ import pytest
 import hugepcap
 from helpers import Background, run_child, send, sending, wait_until
 from hugepcap._generate import sequence_of
+from arrowarray import DATA, Schema, moved
 from reading import take_one
 from test_batches import captures_all
 
@@ -54,6 +55,15 @@ def test_the_kind_that_was_asked_for(reader, link, kind):
     array = pa.record_batch(batch, schema=wanted)
     array.validate(full=True)
     assert array.schema.field("data").type == kind and numbers(array.column("data")) == list(range(50))
+
+
+@pytest.mark.parametrize("name, buffers", [(b"data", 3), (b"other", 4), (None, 4)])
+def test_a_requested_field_may_have_no_name(reader, link, name, buffers):
+    """Validity, offsets and bytes of binary where `data` was asked for so; else validity, views, a span and its size."""
+    wanted = Schema().with_child(Schema(format=b"z", name=name))
+    array = moved(take_one(reader, link, 5).__arrow_c_array__(wanted.capsule())[1])
+    assert array.children[DATA].contents.n_buffers == buffers
+    array.release()
 
 
 @pytest.mark.parametrize("snaplen", [12, 13])
