@@ -8,7 +8,6 @@ from .batches import Batches
 DEFAULT_MAX_PACKETS: int
 MAX_PACKETS_LIMIT: int
 BATCH_SHARE: int
-HELD_WARNING_SHARE: float
 
 @disjoint_base
 class Blocks(Filtered):

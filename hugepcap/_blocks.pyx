@@ -24,8 +24,6 @@ DEFAULT_MAX_PACKETS = 16384
 MAX_PACKETS_LIMIT = 1 << 24
 # What one batch may keep from the kernel at most.
 BATCH_SHARE = 4
-# From this share of the ring on, holding is about to lose packets.
-HELD_WARNING_SHARE = 0.75
 
 cdef enum:
     ARENA_BYTES = 1 << 20
@@ -86,18 +84,20 @@ cdef class Blocks(Filtered):
 
     cdef Batch take_leased(self, uint32_t max_blocks, int64_t timeout_ms):
         """A batch of the ring's own memory."""
-        cdef Lease lease = new_lease(self.ring_engine, max_blocks)
-        cdef Batch batch = new_batch(lease, self.spares, self.ring_engine.datalink)
+        cdef Lease lease
+        cdef Batch batch
         cdef int64_t deadline = hp_now_ms() + timeout_ms
         cdef int64_t left = timeout_ms
         cdef int rc
+        self.warn_of_holding()
+        lease = new_lease(self.ring_engine, max_blocks)
+        batch = new_batch(lease, self.spares, self.ring_engine.datalink)
         while not hp_broken(&self.src):
             with nogil:
                 rc = hp_columns_collect(&batch.columns, &self.src, &lease.pins)
             if batch.columns.nr:
                 if rc < 0:
                     self.defer(rc)
-                self.warn_of_holding()
                 return batch
             if rc < 0:
                 self.fail(rc)
@@ -111,12 +111,16 @@ cdef class Blocks(Filtered):
         return None
 
     cdef int warn_of_holding(self) except -1:
-        """Says it once, while there is still room: batches that are held starve the ring."""
+        """Says it once, before the batch that may take what is left of the ring is made: an error then loses none.
+
+        One block is held, too, by who lets each batch go when he has the next.
+        """
         cdef int nr = self.ring_engine.ring.geo.block_nr
-        if self.warned_of_holding or self.ring_engine.held_blocks <= HELD_WARNING_SHARE * nr or nr < 8:
+        cdef int held = self.ring_engine.held_blocks
+        if self.warned_of_holding or held < max(nr - max(nr // BATCH_SHARE, 1), 2):
             return 0
         self.warned_of_holding = True
-        warnings.warn(f"hugepcap: batches hold {self.ring_engine.held_blocks} of the {nr} blocks of the ring on "
+        warnings.warn(f"hugepcap: batches hold {held} of the {nr} blocks of the ring on "
                       f"{self.device}, and the kernel drops packets when it has none: release() them earlier, or keep "
                       "copy()s", RuntimeWarning)
         return 0

@@ -243,6 +243,32 @@ def test_holding_starves_politely_and_recovers(link):
         assert numbers(data for batch in take(reader, 100) for data in batch) == list(range(sent, sent + 100))
 
 
+@pytest.mark.parametrize("take_next", [lambda reader: next(reader.batches(timeout=0.1)),
+                                       lambda reader: reader.next_block(timeout=0.1)])
+@pytest.mark.parametrize("block_nr, least", [(2, 2), (3, 2), (4, 3), (8, 6), (64, 48)])
+def test_the_warning_comes_before_the_ring_starves(link, block_nr, least, take_next):
+    """As an error it takes no packet with it."""
+    with hugepcap.open_live(link.far, 65535, 1, 20, ring_bytes=block_nr << 16, block_bytes=1 << 16) as reader, \
+            warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        assert reader.ring.block_nr == block_nr
+        held, sent, warned_at = [], 0, []
+        while not warned_at:
+            send(link.near, 50 * block_nr, first_seq=sent)
+            sent += 50 * block_nr
+            try:
+                held.append(take_next(reader))
+            except RuntimeWarning:
+                warned_at.append(reader.ring.held_blocks)
+        assert least <= warned_at[0] < max(block_nr, 3)
+        seen = [number for batch in held for number in numbers(batch)]
+        held.clear()
+        while len(batch := take_next(reader)):
+            seen += numbers(batch)
+        received, dropped, _ = reader.stats()
+        assert (received, len(seen)) == (sent, sent - dropped) and seen == sorted(set(seen))
+
+
 def test_waiting_with_the_last_block_held(link):
     """poll(2) would call such a ring readable for ever; the reader sleeps, and wakes for the next block."""
     with hugepcap.open_live(link.far, 65535, 1, 0) as reader:
