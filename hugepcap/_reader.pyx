@@ -10,7 +10,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ._blocks cimport Blocks
 from ._hp cimport (
-    HP_AGAIN, HP_FRAME, HP_NONE, HP_TOUCH_ALL, hp_batch, hp_batch_add, hp_batch_collect, hp_batch_room, hp_record, hp_source_next,
+    HP_AGAIN, HP_FRAME, HP_NONE, HP_TOUCH_ALL, hp_batch, hp_batch_add, hp_batch_collect, hp_batch_room, hp_record,
+    hp_source_next,
 )
 from ._frame cimport data_of, header_of
 from ._regular cimport read_savefile
@@ -342,14 +343,17 @@ def open_live(str device not None, snaplen, promisc, to_ms, /, *, policy=None, r
     return reader
 
 
-def open_offline(path, /) -> Reader:
+def open_offline(path, /, *, bint mapped=False) -> Reader:
     """Reads a pcap or pcapng file (str, bytes or path-like; "-": standard input).
 
-    Raises PcapError for what cannot be opened or is no capture file. Source: pcap_open_offline(3PCAP).
+    ``mapped``: maps a regular file in place of reading it, which costs less where the page cache has it in large
+    pieces. Only for files that nobody shortens or overwrites meanwhile: what is cut off from a mapping reads as
+    zeros or is SIGBUS, the process's end.
+    Raises PcapError for what cannot be opened or mapped or is no capture file. Source: pcap_open_offline(3PCAP).
     """
     cdef Reader reader = Reader.__new__(Reader)
     cdef PcapHandle handle = _pcap.open_savefile(path)
     reader.path = handle.name
     reader.tstamp_precision = _capture.TSTAMP_PRECISION_NANO if handle.nanoseconds else _capture.TSTAMP_PRECISION_MICRO
-    reader.adopt_pcap(read_savefile(handle) or handle)
+    reader.adopt_pcap(read_savefile(handle, mapped) or handle)
     return reader

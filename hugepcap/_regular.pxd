@@ -8,7 +8,7 @@ from ._pcap cimport BPFProgram, PcapHandle, hp_filter, hp_frame
 
 cdef extern from "hp_file.h" nogil:
     struct hp_chunk:
-        uint8_t bytes[]
+        uint8_t *bytes
 
     void hp_chunk_ref(hp_chunk *)
     void hp_chunk_unref(hp_chunk *)
@@ -21,7 +21,7 @@ cdef extern from "hp_file.h" nogil:
         const hp_filter *filter
         hp_err err
 
-    int hp_file_open(hp_file *, int, int, uint32_t)
+    int hp_file_open(hp_file *, int, int, uint32_t, int)
     void hp_file_close(hp_file *)
     int hp_file_next(hp_file *, hp_frame *)
     int hp_file_columns(hp_file *, hp_columns *)
@@ -39,6 +39,6 @@ cdef class RegularFile(PcapHandle):
 
 
 cdef int pull_regular(void *ctx, hp_frame *frame) noexcept nogil
-cdef RegularFile read_savefile(PcapHandle opened)
+cdef RegularFile read_savefile(PcapHandle opened, bint mapped)
 cdef int fill_columns(hp_file *file, hp_columns *columns) noexcept nogil
 cdef Chunk new_chunk(hp_chunk *chunk)

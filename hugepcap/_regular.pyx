@@ -11,6 +11,7 @@ from libc.string cimport memset
 from ._pcap cimport BPFProgram, PcapHandle, hp_frame
 
 import errno
+import os
 
 from .errors import error_class
 
@@ -73,16 +74,21 @@ cdef int fill_columns(hp_file *file, hp_columns *columns) noexcept nogil:
     return hp_file_columns(file, columns)
 
 
-cdef RegularFile read_savefile(PcapHandle opened):
+cdef RegularFile read_savefile(PcapHandle opened, bint mapped):
     """The same file, read here; None for pipes, devices and what hp_file_open() leaves to libpcap.
 
-    The handle goes on being libpcap's for all but packets; it is not to be read from any more.
+    The handle goes on being libpcap's for all but packets; it is not to be read from any more. PcapError where it
+    was to be mapped and is not read here.
     """
-    cdef RegularFile made
-    if not opened.offline or opened.pipe is not None:
-        return None
-    made = RegularFile.__new__(RegularFile)
-    if hp_file_open(&made.file, opened.fd(), opened.datalink(), opened.snapshot()) < 0:
+    cdef RegularFile made = RegularFile.__new__(RegularFile)
+    cdef int rc = -errno.EOPNOTSUPP
+    if opened.offline and opened.pipe is None:
+        rc = hp_file_open(&made.file, opened.fd(), opened.datalink(), opened.snapshot(), mapped)
+    if rc < 0 and mapped:
+        reason = "libpcap reads it" if rc == -errno.EOPNOTSUPP else os.strerror(-rc)
+        raise error_class(-rc)(f"open_offline {opened.name}: it cannot be mapped: {reason}; leave out mapped=True",
+                               errno=-rc, operation="open_offline", detail=opened.name)
+    if rc < 0:
         return None
     made.name = opened.name
     made.offline = True

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,6 +29,8 @@ void hp_chunk_unref(struct hp_chunk *chunk)
 {
 	if (chunk && __atomic_sub_fetch(&chunk->refs, 1, __ATOMIC_ACQ_REL) == 0) {
 		hp_live(HP_LIVE_CHUNKS, -1);
+		if (chunk->mapped)
+			munmap(chunk->bytes, chunk->mapped);
 		free(chunk);
 	}
 }
@@ -57,8 +60,10 @@ static struct hp_chunk *new_chunk(size_t room)
 	struct hp_chunk *chunk = malloc(sizeof(*chunk) + room);
 
 	if (chunk) {
+		memset(chunk, 0, sizeof(*chunk));
 		chunk->refs = 1;
 		chunk->room = room;
+		chunk->bytes = (uint8_t *)(chunk + 1);
 		hp_live(HP_LIVE_CHUNKS, 1);
 	}
 	return chunk;
@@ -114,6 +119,52 @@ static int refill(struct hp_file *file, uint64_t bytes)
 	return fill(file, have, left < chunk->room ? left : chunk->room);
 }
 
+/* Maps all that the file has from `at` on. */
+static int map_rest(struct hp_file *file)
+{
+	uint64_t from = file->at & ~((uint64_t)sysconf(_SC_PAGESIZE) - 1);
+	size_t bytes = file->size - from;
+	void *map = mmap(NULL, bytes, PROT_READ, MAP_SHARED, file->fd, (off_t)from);
+	struct hp_chunk *chunk;
+
+	if (map == MAP_FAILED)
+		return hp_fail(&file->err, errno, "mmap", "%zu bytes of the file: %s", bytes, strerror(errno));
+	chunk = new_chunk(0);
+	if (!chunk) {
+		munmap(map, bytes);
+		return hp_fail(&file->err, ENOMEM, "read", "no memory for a mapping's description");
+	}
+	madvise(map, bytes, MADV_SEQUENTIAL);
+	chunk->bytes = map;
+	chunk->mapped = bytes;
+	chunk->from = from;
+	hp_chunk_unref(file->chunks[0]);
+	file->chunks[0] = file->chunk = chunk;
+	return 0;
+}
+
+/* As refill(): shows as much of the mapping as a chunk would have, until the file's size is asked for again. */
+static int show(struct hp_file *file, uint64_t bytes)
+{
+	struct hp_chunk *chunk = file->chunk;
+	uint64_t end = chunk ? chunk->from + chunk->mapped : 0, wanted = file->at + bytes;
+
+	if (wanted > end) {
+		int rc = map_rest(file);
+
+		if (rc < 0)
+			return rc;
+		end = file->size;
+	}
+	if (wanted < file->at + HP_FILE_CHUNK_BYTES)
+		wanted = file->at + HP_FILE_CHUNK_BYTES;
+	if (wanted > file->size)
+		wanted = file->size;
+	file->from = file->chunk->from;
+	file->until = wanted < end ? wanted : end;
+	return 0;
+}
+
 int hp_file_ask(struct hp_file *file, uint64_t bytes)
 {
 	int rc;
@@ -122,7 +173,7 @@ int hp_file_ask(struct hp_file *file, uint64_t bytes)
 		return -EAGAIN;
 	rc = ask_size(file);
 	if (rc == 0 && bytes <= file->size - file->at)
-		rc = refill(file, bytes);
+		rc = file->mapped ? show(file, bytes) : refill(file, bytes);
 	if (rc == 0 && bytes <= file->until - file->at)
 		return 1;
 	file->from = file->until = file->at;	/* what is read later is read anew: by then it may be different */
@@ -207,12 +258,25 @@ int hp_file_next(struct hp_file *file, struct hp_frame *frame)
 	return HP_FRAME;
 }
 
+/* What of a mapping is no longer in the file is not shown any more. */
+static int look_again(struct hp_file *file)
+{
+	int rc = ask_size(file);
+
+	if (rc == 0 && file->size < file->until)
+		file->until = file->size;
+	return rc;
+}
+
 int hp_file_columns(struct hp_file *file, struct hp_columns *columns)
 {
 	struct hp_columns into = *columns;
 	struct hp_frame frame;
-	int rc = HP_FRAME;
+	int rc = file->mapped ? look_again(file) : 0;
 
+	if (rc < 0)
+		return rc;
+	rc = HP_FRAME;
 	while (into.nr < into.capacity && (rc = hp_file_next(file, &frame)) == HP_FRAME) {
 		file->pinned = 1;
 		into.base = file->chunk->bytes;
@@ -282,12 +346,13 @@ static int begin(struct hp_file *file)
 	return rc < 0 ? rc : rc ? 0 : -EOPNOTSUPP;
 }
 
-int hp_file_open(struct hp_file *file, int fd, int dlt, uint32_t snaplen)
+int hp_file_open(struct hp_file *file, int fd, int dlt, uint32_t snaplen, int mapped)
 {
 	int rc;
 
 	memset(file, 0, sizeof(*file));
 	file->fd = fd;
+	file->mapped = mapped;
 	file->snaplen = snaplen;
 	file->linktype = -1;
 	rc = begin(file);

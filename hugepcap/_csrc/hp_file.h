@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Regular pcap and pcapng files, packet by packet from chunks that pread(2) fills.
+ * Regular pcap and pcapng files, packet by packet from chunks that pread(2) fills, or from a mapping.
  *
- * A mapping would need no copy, but its page faults cost more than the copy into memory that is in the CPU's cache
- * already, and what another process cuts off would be SIGBUS instead of an error.
+ * A mapping spares the copy and has page faults instead. How many, is for the page cache to say: of pages of 4 KiB
+ * (as of a file that was written in such pieces) they cost nearly what the copy into memory does that is in the CPU's
+ * cache already; of large folios (of a file that was written in large pieces, or read ahead from the disk) little.
+ * But what another process cuts off from under it is SIGBUS instead of an error: it is for who asks for it.
  * Formats: pcap-savefile(5); draft-ietf-opsawg-pcapng. What is accepted, and what is not, is libpcap's choice.
  */
 #ifndef HP_FILE_H
@@ -31,8 +33,10 @@ struct hp_interface {
 /* Bytes of a file; they stay as long as anybody but the file refers to them. */
 struct hp_chunk {
 	uint32_t refs;		/* atomic */
-	size_t room;
-	uint8_t bytes[];
+	size_t room;		/* 0: nothing is read into it */
+	size_t mapped;		/* 0: its memory is its own */
+	uint64_t from;		/* where in the file the mapping begins */
+	uint8_t *bytes;
 };
 
 static inline void hp_chunk_ref(struct hp_chunk *chunk)
@@ -57,6 +61,7 @@ struct hp_file {
 	uint64_t at;		/* the next record or block */
 	uint64_t size;		/* of the file, when it was last asked for */
 	int fd;
+	int mapped;		/* chunks are mappings */
 	int pinned;		/* packets of the batch being made lie in the chunk: it has to do */
 	struct hp_chunk *chunks[HP_FILE_CHUNKS];
 	uint32_t replaced;	/* how often one of them gave way to another */
@@ -85,8 +90,9 @@ struct hp_file {
 /*
  * Reads a file that libpcap has opened, and found to be of this DLT and snapshot length. The descriptor stays the
  * caller's, has to stay open, and its position is not used. 0; -EOPNOTSUPP for what is left to libpcap; -errno.
+ * `mapped`: the file's size is asked for before each batch, and every MiB; what is cut off after that is SIGBUS.
  */
-int hp_file_open(struct hp_file *file, int fd, int dlt, uint32_t snaplen);
+int hp_file_open(struct hp_file *file, int fd, int dlt, uint32_t snaplen, int mapped);
 void hp_file_close(struct hp_file *file);
 
 /*

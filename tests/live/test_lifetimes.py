@@ -94,6 +94,21 @@ OUTLIVING = {
         assert live() == NOTHING | {"chunks": 1}, live()
         assert bytes(view) == b"second"
         """,
+    "a batch of a mapped file that grows, its reader": """
+        from helpers.savefile import numbered, pcap_bytes
+        with open("grows.pcap", "wb") as file:
+            file.write(pcap_bytes(numbered([b"first"])))
+            file.flush()
+            reader = hugepcap.open_offline("grows.pcap", mapped=True)
+            views = list(reader.next_block())
+            assert reader.next_block() is None
+            file.write(pcap_bytes(numbered([b"second"]))[24:])
+        views += reader.next_block()
+        del reader
+        gc.collect()
+        assert live() == NOTHING | {"chunks": 2}, live()
+        assert list(map(bytes, views)) == [b"first", b"second"]
+        """,
 }
 
 ARROW = """

@@ -46,13 +46,16 @@ def descriptor_of(path):
     return next(int(number) for number in numbers if os.path.realpath(f"/proc/self/fd/{number}") == str(path))
 
 
-def by_iteration(path):
-    with hugepcap.open_offline(path) as reader:
+MAPPED = pytest.mark.parametrize("mapped", [False, True])
+
+
+def by_iteration(path, **options):
+    with hugepcap.open_offline(path, **options) as reader:
         return [(hdr.ts_ns, hdr.getlen(), data) for hdr, data in reader]
 
 
-def by_batches(path, max_packets=7):
-    with hugepcap.open_offline(path) as reader:
+def by_batches(path, max_packets=7, **options):
+    with hugepcap.open_offline(path, **options) as reader:
         return [row for batch in reader.batches(max_packets=max_packets)
                 for row in zip(batch.ts_ns.tolist(), batch.len.tolist(), map(bytes, batch))]
 
@@ -80,9 +83,10 @@ def test_what_was_put_in(tmp_path_factory, packets, order, step):
 
 # ---- memory ----
 
-def test_views_outlive_everything(tmp_path):
+@MAPPED
+def test_views_outlive_everything(tmp_path, mapped):
     path = written(tmp_path, FORMS["cooked"])
-    reader = hugepcap.open_offline(path)
+    reader = hugepcap.open_offline(path, mapped=mapped)
     batch = reader.next_block()
     views = list(batch)
     reader.close()
@@ -93,14 +97,15 @@ def test_views_outlive_everything(tmp_path):
     assert all(view.readonly for view in views)
 
 
-def test_batches_that_are_kept_do_not_change(tmp_path):
+@MAPPED
+def test_batches_that_are_kept_do_not_change(tmp_path, mapped):
     """More of them than a file keeps chunks, of blocks on both sides of a chunk's size; their memory is given back."""
     comments = struct.pack("<HH", 1, 60_000) + bytes(60_000)
     packets = [bytes([number]) * size for number, size in enumerate([70_000] * 200 + [262_144] * 5 + [60] * 5)]
     blocks = [enhanced(packet, 0) for packet in packets[:-5]]
     blocks += [enhanced(packet, 0, options=comments * 40) for packet in packets[-5:]]
     path = written(tmp_path, section() + interface(snaplen=262_144) + b"".join(blocks))
-    with hugepcap.open_offline(path) as reader:
+    with hugepcap.open_offline(path, mapped=mapped) as reader:
         batches = list(reader.batches())
     assert len(batches) > 12
     assert [bytes(view) for batch in batches for view in batch] == packets
@@ -213,11 +218,12 @@ def test_a_search_finds_what_is_far_away(tmp_path):
 
 # ---- files that change ----
 
-def test_a_file_that_grows(tmp_path):
+@MAPPED
+def test_a_file_that_grows(tmp_path, mapped):
     raw = pcap_bytes(RECORDS[:3])
     more = pcap_bytes(RECORDS[3:5])[24:]
     path = written(tmp_path, raw)
-    with hugepcap.open_offline(path) as reader:
+    with hugepcap.open_offline(path, mapped=mapped) as reader:
         first = reader.next_block()
         assert len(first) == 3 and reader.next() == (None, b"")
         with open(path, "ab") as file:
@@ -226,11 +232,12 @@ def test_a_file_that_grows(tmp_path):
     assert [bytes(view) for view in first] == [record.data for record in RECORDS[:3]]
 
 
-def test_a_record_that_is_being_written(tmp_path):
+@MAPPED
+def test_a_record_that_is_being_written(tmp_path, mapped):
     """It is an error as long as it is not whole, as with libpcap; then it is a packet."""
     raw = pcap_bytes(RECORDS[:2])
     path = written(tmp_path, raw[:-1])
-    with hugepcap.open_offline(path) as reader:
+    with hugepcap.open_offline(path, mapped=mapped) as reader:
         assert reader.next()[1] == RECORDS[0].data
         with pytest.raises(PcapCorruptError, match=f"after 1 packets, at byte {len(raw) - 1}: truncated"):
             reader.next()
@@ -249,6 +256,34 @@ def test_a_file_that_is_cut_off(tmp_path, cut):
         with pytest.raises(PcapCorruptError, match=f"cut off to {cut} bytes while"):
             reader.next()
     assert [view[-1] for view in first] == list(range(len(first))) and 10 < len(first) < 200
+
+
+@pytest.mark.parametrize("cut, reason", [(24, "cut off to 24 bytes while"), (1 << 16, "truncated"), (0, "cut off to 0")])
+def test_a_mapped_file_that_is_cut_off(tmp_path, cut, reason):
+    """Seen by the next batch; what batches have of it already must not be touched any more."""
+    path = written(tmp_path, pcap_bytes([Record(bytes([number]) * (16384 - 16), 1, 1) for number in range(200)]))
+    with hugepcap.open_offline(path, mapped=True) as reader:
+        assert len(next(reader.batches(max_packets=2))) == 2
+        os.truncate(path, cut)
+        with pytest.raises(PcapCorruptError, match=reason):
+            list(reader.batches(max_packets=2))
+
+
+def test_packets_of_a_mapped_file_that_is_cut_off(tmp_path):
+    """One by one they are seen every MiB."""
+    path = written(tmp_path, pcap_bytes([Record(bytes(16384 - 16), 1, 1)] * 200))
+    with hugepcap.open_offline(path, mapped=True) as reader:
+        for _ in range(63):
+            assert reader.next()[0]
+        os.truncate(path, 24 + 63 * 16384 + 20)
+        with pytest.raises(PcapCorruptError, match="truncated dump file: 20 of the 16384"):
+            reader.next()
+
+
+def test_what_cannot_be_mapped(tmp_path):
+    path = written(tmp_path, pcap_bytes(RECORDS[:1], linktype=220))
+    with pytest.raises(hugepcap.PcapError, match="cannot be mapped: libpcap reads it; leave out"):
+        hugepcap.open_offline(path, mapped=True)
 
 
 def test_a_file_that_cannot_be_read(tmp_path):

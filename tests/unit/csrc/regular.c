@@ -2,7 +2,8 @@
 /*
  * Mutated files, a seeded number of them, read by hp_file and by libpcap: regular SEED COUNT; input: number of
  * files, each length and bytes. What libpcap opens, both must read alike, here in chunks of
- * HP_FILE_CHUNK_BYTES and no more, looked through in stretches of HP_FILE_STRETCH_BYTES. Prints how many files libpcap opened, how many packets they had, how many ended in an error.
+ * HP_FILE_CHUNK_BYTES and no more, every other file mapped, and looked through in stretches of HP_FILE_STRETCH_BYTES.
+ * Prints how many files libpcap opened, how many packets they had, how many ended in an error.
  */
 #define _GNU_SOURCE
 #include <pcap/pcap.h>
@@ -97,7 +98,7 @@ int main(int argc, char **argv)
 		stream = fmemopen(copy, bytes, "rb");
 		handle = pcap_fopen_offline_with_tstamp_precision(stream, PCAP_TSTAMP_PRECISION_NANO, reason);
 		if (handle && ftruncate(fd, 0) == 0 && pwrite(fd, copy, bytes, 0) == (ssize_t)bytes &&
-		    hp_file_open(&file, fd, pcap_datalink(handle), (uint32_t)pcap_snapshot(handle)) == 0) {
+		    hp_file_open(&file, fd, pcap_datalink(handle), (uint32_t)pcap_snapshot(handle), left % 2) == 0) {
 			opened++;
 			errors += (unsigned)read_both(handle, &file, &packets);
 			hp_file_close(&file);
