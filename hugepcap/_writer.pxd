@@ -8,6 +8,7 @@ from ._packet cimport Pkthdr
 cdef extern from "hp_save.h" nogil:
     enum:
         HP_SAVE_SNAPLEN_MAX
+        HP_PCAP_HEAD_BYTES
 
     struct hp_saved:
         const uint8_t *data
@@ -29,6 +30,7 @@ cdef extern from "hp_save.h" nogil:
         uint64_t most
         hp_err err
 
+    int hp_save_find_end(const hp_save *, uint64_t, uint64_t *)
     int hp_save_open(hp_save *)
     void hp_save_close(hp_save *)
     int hp_save_put(hp_save *, const hp_saved *)
@@ -47,6 +49,8 @@ cdef class Writer:
     cdef bytes pcap_header(self)
     cdef bytes section(self)
     cdef int check_kind(self, found, header) except -1
+    cdef int check_end(self, uint64_t size) except -1
+    cdef int write_head(self, header, uint64_t size) except -1
     cdef int enter(self) except -1
     cdef int settle(self, int rc) except -1
     cdef int drain(self) except -1

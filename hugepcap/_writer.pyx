@@ -19,7 +19,7 @@ from ._batch cimport Batch
 from ._hp cimport hp_columns
 from ._packet cimport Pkthdr
 
-from .errors import PcapError, from_errno
+from .errors import PcapCorruptError, PcapError, from_errno
 
 # Where DLT_* on Linux and LINKTYPE_* in files differ. Source: pcap-linktype(7).
 LINKTYPES = {11: 100, 12: 101, 15: 102, 16: 103, 19: 106}
@@ -40,7 +40,7 @@ cdef class Writer:
     ``path``: str, bytes or path-like; "-": standard output. ``linktype``: DLT_*. ``snaplen``: bytes, 1 to 262144,
     to which packets are cut. ``nanoseconds``: else time stamps are cut to microseconds. ``format``: "pcap", or
     "pcapng", which has the packets' directions as well. ``append``: goes on in a file of the same kind (pcapng: with
-    a new section). Files are in the byte order of this machine. One thread writes at a time.
+    a new section) whose last record is whole. Files are in the byte order of this machine. One thread writes at a time.
     Raises PcapError when the file cannot be had. Source: pcap-savefile(5), draft-ietf-opsawg-pcapng.
     """
 
@@ -93,10 +93,20 @@ cdef class Writer:
         header = self.section() if self.save.pcapng else self.pcap_header()
         self.save.bytes = size
         if size:
-            self.check_kind(os.pread(self.save.fd, 24, 0), header)
+            self.check_kind(os.pread(self.save.fd, HP_PCAP_HEAD_BYTES, 0), header)
+            self.check_end(size)
         if not size or self.save.pcapng:
+            self.write_head(header, size)
+        return 0
+
+    cdef int write_head(self, header, uint64_t size) except -1:
+        try:
             write_all(self.save.fd, header, self.name)
-            self.save.bytes += len(header)
+        except BaseException:
+            if self.save.regular:
+                os.ftruncate(self.save.fd, size)    # a part of it would spoil the file
+            raise
+        self.save.bytes += len(header)
         return 0
 
     cdef bytes pcap_header(self):
@@ -121,6 +131,23 @@ cdef class Writer:
                    f"{self.save.snaplen}, {'nano' if self.save.nanoseconds else 'micro'}seconds"
         if not same:
             raise PcapError(f"append {self.name}: it is not {kind}", operation="append", detail=self.name)
+        return 0
+
+    cdef int check_end(self, uint64_t size) except -1:
+        """Raises where the file's last record is not whole: what came behind would be read as its rest."""
+        cdef uint64_t end = 0 if self.save.pcapng else HP_PCAP_HEAD_BYTES
+        cdef int rc = 1
+        while rc > 0:
+            PyErr_CheckSignals()
+            with nogil:
+                rc = hp_save_find_end(&self.save, size, &end)
+        if rc < 0:
+            raise from_errno(-rc, "append", self.name)
+        if end < size:
+            raise PcapCorruptError(
+                f"append {self.name}: from byte {end} of {size} on it has no whole record, and what is written behind "
+                f"would be lost: cut it off there first (truncate -s {end}), or write another file",
+                errno=errno.EBADMSG, operation="append", detail=self.name)
         return 0
 
     # ---- writing ----

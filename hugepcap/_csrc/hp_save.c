@@ -42,6 +42,27 @@ void hp_save_close(struct hp_save *save)
 	save->sizes = NULL;
 }
 
+#define BLOCK_BYTES_MIN 12u
+#define LOOKED_AT_MAX 65536u
+
+int hp_save_find_end(const struct hp_save *save, uint64_t size, uint64_t *end)
+{
+	uint32_t head[3], need = save->pcapng ? 8 : 12;	/* as far as the length */
+
+	for (uint32_t left = LOOKED_AT_MAX; left; left--) {
+		uint64_t bytes;
+		ssize_t got = pread(save->fd, head, need, (off_t)*end);
+
+		if (got < 0)
+			return -errno;
+		bytes = save->pcapng ? head[1] : (uint64_t)PCAP_HEADER_BYTES + head[2];
+		if ((size_t)got < need || bytes > size - *end || bytes < BLOCK_BYTES_MIN)
+			return 0;
+		*end += bytes;
+	}
+	return 1;
+}
+
 static void forget(struct hp_save *save)
 {
 	save->arena_used = save->piece_nr = save->piece_at = save->record_nr = 0;

@@ -48,6 +48,14 @@ struct hp_save {
 	struct hp_err err;
 };
 
+#define HP_PCAP_HEAD_BYTES 24u
+
+/*
+ * Looks for the end of a file's last whole record, from the one at *end on, within `size` bytes: 0, and *end is it;
+ * 1 where there are more to look at after so many, call again; -errno.
+ */
+int hp_save_find_end(const struct hp_save *save, uint64_t size, uint64_t *end);
+
 /* Memory for what pends; the other fields are the caller's to set before or after. 0 or -ENOMEM. */
 int hp_save_open(struct hp_save *save);
 void hp_save_close(struct hp_save *save);	/* leaves the descriptor alone */

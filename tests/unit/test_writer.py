@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Writer: what it writes is read back by our reader, by libpcap, dpkt, tcpdump and capinfos; and what goes wrong."""
 
+import contextlib
 import errno
 import io
 import os
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 import hugepcap
 from helpers.packets import CORPUS
 from helpers.savefile import NANO, numbered, write_pcap
+from hugepcap.errors import PcapCorruptError
 
 PACKETS = list(CORPUS.values())
 FORMATS = ["pcap", "pcapng"]
@@ -182,23 +184,74 @@ def test_append_to_another_kind(tmp_path, other):
     assert (tmp_path / "file").read_bytes() == before
 
 
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("kept", [5, 12, 20, -1])
+def test_append_behind_a_record_that_is_not_whole(source, tmp_path, form, kept):
+    """Refused, with the byte to cut at, and after that it goes on."""
+    copy = tmp_path / "copy"
+    with hugepcap.Writer(copy, 1, format=form) as writer:
+        batch = source.take_batch(3, None)
+        writer.write(batch[:2])
+        whole = writer.bytes
+        writer.write(batch[2:])
+        os.truncate(copy, whole + kept if kept > 0 else writer.bytes - 1)
+    before = copy.read_bytes()
+    with pytest.raises(PcapCorruptError, match=f"from byte {whole} of {len(before)} on .*truncate -s {whole}"):
+        hugepcap.Writer(copy, 1, format=form, append=True)
+    assert copy.read_bytes() == before
+    os.truncate(copy, whole)
+    with hugepcap.Writer(copy, 1, format=form, append=True) as writer:
+        writer.write(batch[2:])
+    assert [data for _, _, data in packets_of(copy)] == PACKETS[:3]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_append_to_many_records(tmp_path, form):
+    """More than are looked at in one call."""
+    copy = tmp_path / "copy"
+    for _ in range(2):
+        with hugepcap.Writer(copy, 1, format=form, append=True) as writer:
+            for _ in range(70_000):
+                writer.write_packet(hugepcap.Pkthdr(ts_ns=1, caplen=0, len=0), b"")
+    with hugepcap.open_offline(copy) as reader:
+        assert sum(map(len, reader.batches())) == 140_000
+
+
 # ---- what goes wrong ----
 
+@contextlib.contextmanager
+def disk_of(limit):
+    """A file size limit stands for a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.parametrize("form, already", [("pcap", 0), ("pcapng", 0), ("pcapng", 3)])
+def test_a_disk_that_is_full_with_the_head(source, tmp_path, form, already):
+    """A part of a file's or section's head is taken back."""
+    copy = tmp_path / "copy"
+    if already:
+        with hugepcap.Writer(copy, 1, format=form) as writer:
+            writer.write(source.take_batch(already, None))
+    before = copy.read_bytes() if already else b""
+    with disk_of(len(before) + 20), pytest.raises(hugepcap.PcapError) as caught:
+        hugepcap.Writer(copy, 1, format=form, append=True)
+    assert caught.value.errno == errno.EFBIG and copy.read_bytes() == before
+
 def test_full_disk(source, tmp_path):
-    """A file size limit stands for the disk: what is there is whole, counted, and can be gone on with."""
+    """What is there is whole, counted, and can be gone on with."""
     limit = 2000
     with hugepcap.Writer(tmp_path / "copy", 1) as writer:
         batch = source.next_block()
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
-        try:
-            with pytest.raises(hugepcap.PcapError) as caught:
-                for _ in range(40):
-                    writer.write(batch)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
-            signal.signal(signal.SIGXFSZ, handler)
+        with disk_of(limit), pytest.raises(hugepcap.PcapError) as caught:
+            for _ in range(40):
+                writer.write(batch)
         assert caught.value.errno == errno.EFBIG and "copy" in str(caught.value)
         size = (tmp_path / "copy").stat().st_size
         assert limit - 1600 < size <= limit and writer.bytes == size
