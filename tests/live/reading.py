@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 
+from arrowarray import stream_of
 from hugepcap._generate import sequence_of
 from helpers import send
 
@@ -70,6 +72,39 @@ METHODS = {
 # These go on until they are told to end; those return by themselves after a timeout.
 ENDLESS = ("loop", "loop_filtered", "loop_to_buffer", "iteration", "batches")
 TIMED = tuple(name for name in METHODS if name not in ENDLESS)
+
+
+def by_async_iteration(reader, take):
+    async def read():
+        async for _, data in reader:
+            take(data)
+
+    asyncio.run(read())
+
+
+def by_async_batches(reader, take):
+    async def read():
+        async for batch in reader.batches():
+            with batch:
+                for packet in batch:
+                    take(bytes(packet))
+
+    asyncio.run(read())
+
+
+def by_arrow_stream(reader, take):
+    stream = stream_of(reader.__arrow_c_stream__())
+    for array in iter(stream.next, None):
+        for packet in array.packets():
+            take(packet)
+        array.release()
+    stream.release()
+
+
+# Endless, too. What is raised within them comes out in other ways.
+THROUGH_OTHERS = {
+    "async iteration": by_async_iteration, "async batches": by_async_batches, "Arrow stream": by_arrow_stream,
+}
 
 
 def numbers(datas):

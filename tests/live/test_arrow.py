@@ -14,6 +14,7 @@ import pytest
 
 import hugepcap
 from helpers import Background, run_child, send, sending, wait_until
+from helpers.savefile import Record, write_pcap
 from hugepcap._generate import sequence_of
 from arrowarray import DATA, Schema, moved
 from reading import take_one
@@ -144,6 +145,27 @@ def test_duckdb(reader, link):
     rows = duckdb.sql("select caplen, octet_length(data), data from packets").fetchall()
     assert [sequence_of(data) for _, _, data in rows] == list(range(100))
     assert {(caplen, size) for caplen, size, _ in rows} == {(60, 60)}
+
+
+PAYLOADS = [b"%3d" % number * 20 for number in range(100)]
+
+
+@pytest.fixture(params=[False, True])
+def saved(request, tmp_path):
+    """Opens a file of a hundred packets; mapped or not."""
+    path = write_pcap(tmp_path / "file.pcap", [Record(data, second, 0) for second, data in enumerate(PAYLOADS)])
+    return lambda: hugepcap.open_offline(path, mapped=request.param)
+
+@pytest.mark.parametrize("as_batches", [False, True])
+def test_files_directly(saved, as_batches):
+    def packets():
+        return saved().batches(max_packets=30) if as_batches else saved()
+
+    assert pa.table(packets()).column("data").to_pylist() == PAYLOADS
+    assert polars.DataFrame(packets())["data"].to_list() == PAYLOADS
+    source = packets()  # noqa: F841: in the SQL
+    rows = duckdb.sql("select epoch(ts), caplen, data from source order by ts").fetchall()
+    assert rows == [(number, 60, payload) for number, payload in enumerate(PAYLOADS)]
 
 
 def test_top_talkers(link, capsys):

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Several workers on one device: nothing twice, nothing lost, flows kept whole, and an end that loses nothing."""
 
+import ctypes
 import gc
 import os
+import platform
 import signal
+import struct
 import threading
 
 import pytest
@@ -81,6 +84,44 @@ def test_a_program_chooses(link):
         put(link.near, *[ethernet(ipv4(udp(1000, 53), 17, src=f"10.1.0.{last}")) for last in range(30)])
         wait_until(lambda: fanout.stats().total[0] == 30, "all packets")
         assert fanout.stop() == [list(range(worker, 30, 3)) for worker in range(3)]
+
+
+def ebpf_program(result):
+    """The descriptor of a loaded eBPF socket filter that returns a number: mov r0, result; exit. Source: bpf(2)."""
+    insns = struct.pack("=BBhiBBhi", 0xB7, 0, 0, result, 0x95, 0, 0, 0)
+    code, licence = ctypes.create_string_buffer(insns), ctypes.create_string_buffer(b"BSD")
+    attributes = ctypes.create_string_buffer(
+        struct.pack("=IIQQ", 1, 2, ctypes.addressof(code), ctypes.addressof(licence)).ljust(128, b"\0"), 128)
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = libc.syscall({"x86_64": 321, "aarch64": 280}[platform.machine()], 5, attributes, 128)
+    assert fd >= 0, os.strerror(ctypes.get_errno())
+    return fd
+
+
+@KINDS
+def test_an_ebpf_program_chooses(link, processes):
+    fd = ebpf_program(1)
+    try:
+        with hugepcap.open_fanout(link.far, 3, "ebpf", program=fd, processes=processes) as fanout:
+            fanout.start(collect)
+            send(link.near, 100, flows=16)
+            wait_until(lambda: fanout.stats().total[0] == 100, "all packets")
+            assert [numbers for numbers, _ in fanout.stop()] == [[], list(range(100)), []]
+    finally:
+        os.close(fd)
+
+
+@pytest.mark.parametrize("mode, options", [("rollover", {}), ("hash", {"rollover": True})])
+def test_a_full_ring_rolls_over(link, mode, options):
+    """Of one flow, what the first ring had no room for goes to the next worker, and nothing is dropped."""
+    sent = 8000
+    with hugepcap.open_fanout(link.far, 2, mode, ring_bytes=1 << 20, **options) as fanout:
+        send(link.near, sent)
+        fanout.start(collect)
+        seen = [numbers for numbers, _ in fanout.stop()]
+        assert fanout.stats().total == (sent, 0, 0)
+    assert sorted(seen[0] + seen[1]) == list(range(sent)) and min(map(len, seen)) > 500
+    assert max(seen[0][0], seen[1][0]) > 500, "the second worker had packets before the first one's ring was full"
 
 
 def fragments(source, payload):

@@ -9,9 +9,10 @@ import pytest
 import hugepcap
 from helpers import Background, send, sending, wait_until
 from hugepcap._generate import sequence_of
-from reading import METHODS, TIMED, by_loop_to_buffer
+from reading import METHODS, THROUGH_OTHERS, TIMED, by_loop_to_buffer
 
 MILLION = 1_000_000
+WAYS = METHODS | THROUGH_OTHERS
 
 
 class Tally:
@@ -39,7 +40,7 @@ class Tally:
 
 def read_all(reader, method, tally, sender, sent):
     """Reads until the sender has ended and everything that was not dropped is there."""
-    read = METHODS[method]
+    read = WAYS[method]
     if method in TIMED:
         while sender.is_alive() or not tally.is_complete(reader, sent, method):
             read(reader, tally.take)
@@ -57,7 +58,7 @@ def read_all(reader, method, tally, sender, sent):
     ender.result()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", WAYS)
 def test_a_million_while_they_come(reader, link, method):
     tally = Tally()
     with sending(link.near, MILLION, flows=16) as sender:
@@ -65,7 +66,7 @@ def test_a_million_while_they_come(reader, link, method):
     tally.check(reader, MILLION)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", WAYS)
 def test_a_ring_that_overflows(link, method):
     """Nothing is read until everything is sent: most is dropped, the rest is whole."""
     sent = 100_000
@@ -75,6 +76,27 @@ def test_a_ring_that_overflows(link, method):
         read_all(reader, method, tally, Background(lambda: None), sent)
         assert 0 < tally.check(reader, sent) < sent
         assert tally.seen[0] == 0
+
+
+def test_a_million_through_worker_processes(link):
+    """Each worker's packets are in order, and all of them together are what was received."""
+    tallies = {}
+    with hugepcap.open_fanout(link.far, 2, "hash", processes=True) as fanout:
+        batches = fanout.batches()
+        with sending(link.near, MILLION, flows=16):
+            stopper = Background(lambda: (wait_until(lambda: fanout.stats().total[0] == MILLION, "all packets"),
+                                          fanout.stop()))
+            for batch in batches:
+                with batch:
+                    for packet in batch:
+                        number = sequence_of(packet)
+                        flow = tallies.setdefault(bytes(packet[26:38]), array.array("Q"))
+                        assert not flow or flow[-1] < number
+                        flow.append(number)
+        stopper.result()
+        received, dropped, _ = fanout.stats().total
+    assert received == MILLION and sum(map(len, tallies.values())) == MILLION - dropped
+    assert len(tallies) == 16 and len(set().union(*tallies.values())) == MILLION - dropped
 
 
 def test_the_ring_goes_on_after_an_overflow(link):

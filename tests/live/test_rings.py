@@ -160,3 +160,9 @@ def test_options(link, options, expected):
     else:
         with pytest.raises(expected):
             hugepcap.open_live(link.far, 65535, 1, 20, **options)
+
+
+@pytest.mark.parametrize("kind", ["adapter", "adapter_unsynced", 3])
+def test_time_stamps_that_the_device_has_not(link, kind):
+    with pytest.raises(hugepcap.PcapError, match=f"far: the device offers no time stamps of type {kind!r}"):
+        hugepcap.open_live(link.far, 65535, 1, 20, tstamp_type=kind)
