@@ -362,6 +362,14 @@ def open_dumper(path, int linktype, int snaplen, bint nanoseconds, bint append) 
 cdef int pull(void *ctx, hp_frame *frame) noexcept nogil:
     """hp_source's pull: one packet of a pcap_t. Pairs with struct hp_source in hp_source.h."""
     cdef pull_state *state = <pull_state *>ctx
+    cdef int rc = pull_any(state, frame)
+    while rc == HP_FRAME and not hp_accepts(&state.filter, frame):
+        rc = pull_any(state, frame)
+    return rc
+
+
+cdef int pull_any(pull_state *state, hp_frame *frame) noexcept nogil:
+    """One packet, whatever state.filter says of it."""
     cdef pcap_pkthdr *hdr = NULL
     cdef const unsigned char *data = NULL
     cdef int rc

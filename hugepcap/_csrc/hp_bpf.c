@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define ETH_P_QINQ_OLD 0x9100
@@ -74,29 +75,43 @@ static void reach(uint8_t *types, unsigned int nr, uint64_t target, uint8_t type
 		types[target] |= type;
 }
 
-/* Jumps go forward only, so one pass tells which comparisons a loaded protocol field can reach. */
-int hp_bpf_tests_vlan(const struct sock_filter *insns, unsigned int nr, enum hp_link link)
+/* types[]: whether A may hold a protocol field before each instruction; all 0 at first. */
+static int compares_type(const struct sock_filter *insns, unsigned int nr, enum hp_link link, uint8_t *types)
 {
-	uint8_t types[BPF_MAXINSNS] = { 0 };	/* whether A may hold a protocol field before the instruction */
-
-	for (unsigned int i = 0; i < nr && i < BPF_MAXINSNS; i++) {
+	for (unsigned int i = 0; i < nr; i++) {
 		const struct sock_filter *insn = &insns[i];
 		uint16_t class = BPF_CLASS(insn->code);
 
 		if (types[i] && compares_tpid(insn))
 			return 1;
 		if (insn->code == (BPF_JMP | BPF_JA)) {
-			reach(types, BPF_MAXINSNS, i + 1ul + insn->k, types[i]);
+			reach(types, nr, i + 1ul + insn->k, types[i]);
 		} else if (class == BPF_JMP) {
-			reach(types, BPF_MAXINSNS, i + 1ul + insn->jt, types[i]);
-			reach(types, BPF_MAXINSNS, i + 1ul + insn->jf, types[i]);
+			reach(types, nr, i + 1ul + insn->jt, types[i]);
+			reach(types, nr, i + 1ul + insn->jf, types[i]);
 		} else if (class != BPF_RET) {
 			int keeps = class != BPF_LD && class != BPF_ALU && class != BPF_MISC;
 
-			reach(types, BPF_MAXINSNS, i + 1ul, keeps ? types[i] : loads_type(insn, link));
+			reach(types, nr, i + 1ul, keeps ? types[i] : loads_type(insn, link));
 		}
 	}
 	return 0;
+}
+
+/*
+ * Jumps go forward only, so one pass tells which comparisons a loaded protocol field can reach. A program that the
+ * kernel would refuse for its length is looked at to its end, too: it runs in user space.
+ */
+int hp_bpf_tests_vlan(const struct sock_filter *insns, unsigned int nr, enum hp_link link)
+{
+	uint8_t *types = calloc(nr ? nr : 1, 1);
+	int tests;
+
+	if (!types)
+		return -ENOMEM;
+	tests = compares_type(insns, nr, link, types);
+	free(types);
+	return tests;
 }
 
 static int loads_direction(const struct sock_filter *insn)
@@ -210,13 +225,18 @@ static int two_programs(const struct sock_filter *insns, unsigned int nr, enum h
 int hp_bpf_for_socket(const struct sock_filter *insns, unsigned int nr, enum hp_link link,
 		      uint32_t snaplen, struct sock_filter *out)
 {
+	int tests_vlan;
+
 	if (nr == 0) {
 		out[0] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, snaplen);
 		return 1;
 	}
 	if (nr > BPF_MAXINSNS)
 		return -ENOTSUP;
-	if (link != HP_LINK_RAW && hp_bpf_tests_vlan(insns, nr, link))
+	tests_vlan = link != HP_LINK_RAW ? hp_bpf_tests_vlan(insns, nr, link) : 0;
+	if (tests_vlan < 0)
+		return tests_vlan;
+	if (tests_vlan)
 		return two_programs(insns, nr, link, snaplen, out);
 	return move_program(insns, nr, &LAYOUTS[link][0], snaplen, out);
 }

@@ -14,7 +14,7 @@
 
 #include "hp_sock.h"
 
-/* Whether a program looks for VLAN tags itself; only those see the tags that the kernel took out. */
+/* Whether a program looks for VLAN tags itself; only those see the tags that the kernel took out. Or -ENOMEM. */
 int hp_bpf_tests_vlan(const struct sock_filter *insns, unsigned int nr, enum hp_link link);
 
 /*
@@ -26,7 +26,7 @@ int hp_bpf_fix_direction(const struct sock_filter *insns, unsigned int nr, int o
 /*
  * Writes the socket's program for a link to out[BPF_MAXINSNS], accepted packets cut at
  * snaplen bytes; with nr == 0 the one that accepts all. Its length, or -ENOTSUP when the
- * kernel cannot say what the program asks: it then has to run in user space.
+ * kernel cannot say what the program asks, -ENOMEM: it then has to run in user space.
  */
 int hp_bpf_for_socket(const struct sock_filter *insns, unsigned int nr, enum hp_link link,
 		      uint32_t snaplen, struct sock_filter *out);
