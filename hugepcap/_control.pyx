@@ -25,29 +25,33 @@ cdef class Control(Capture):
         Raises PcapError when it does not compile or fits another link type. Source: pcap-filter(7).
         """
         cdef BPFProgram program
-        self.check_active()
-        program = as_program(filter, self.datalink(), self.snapshot, self.mask)
-        if self.ring_engine is not None and self.held:
-            self.program = program    # for admit()
-        elif self.ring_engine is not None:
-            self.apply_filter(program)
-        else:
-            self.pcap_engine.setfilter(program)
-            if self.owner:    # who is reading may be running the one before
-                self.retired.append(self.program)
-            self.program = program
+        self.use()    # compiling lets other threads run
+        try:
+            program = as_program(filter, self.datalink(), self.snapshot, self.mask)
+            if self.ring_engine is not None:
+                self.change_filter(program)
+            else:
+                self.apply_pcap_filter(program)
+        finally:
+            self.unuse()
+
+    cdef int change_filter(self, BPFProgram program) except -1:
+        """The ring's filter, None: none; of a held capture from admit() on."""
+        if self.held:
+            return self.keep_filter(program, NULL)
+        return self.apply_filter(program)
 
     def admit(self) -> None:
         """Lets packets in, to a capture opened with ``held=True``; from any thread."""
-        self.check_active()
+        self.check_mine()
         if self.held and self.ring_engine is not None:
-            self.ring_engine.attach(self.program)
+            self.apply_filter(self.program)
         self.held = False
 
     def setdirection(self, direction, /) -> None:
         """PCAP_D_INOUT, PCAP_D_IN or PCAP_D_OUT. Raises PcapError for another value and on files."""
         cdef int way = as_int(direction)
-        self.check_active()
+        self.check_mine()
         if not 0 <= way <= 2:
             raise PcapError(f"setdirection: {way} is none of PCAP_D_INOUT, PCAP_D_IN, PCAP_D_OUT")
         if self.ring_engine is None:
@@ -89,6 +93,7 @@ cdef class Control(Capture):
         Source: pcap_set_datalink(3PCAP).
         """
         cdef int chosen = as_int(linktype)
+        self.check_mine()
         if chosen not in self.list_datalinks():
             raise PcapError(f"set_datalink: {chosen} is not a link type of {self.device or self.path}; "
                             f"there are {self.list_datalinks()}")
@@ -96,7 +101,7 @@ cdef class Control(Capture):
             self.pcap_engine.set_datalink(chosen)
             return
         self.ring_engine.set_datalink(chosen)
-        self.drop_filter()
+        self.change_filter(None)    # the old one does not fit the new layout
 
     def getnet(self) -> str:
         """The device's network address, dotted; "0.0.0.0" where it has none."""
@@ -114,7 +119,7 @@ cdef class Control(Capture):
         As in libpcap, received counts what passed the filter, dropped packets included.
         Raises PcapError on files. Source: pcap_stats(3PCAP).
         """
-        self.check_active()
+        self.check_mine()
         if self.ring_engine is not None:
             return self.ring_engine.stats()
         return self.pcap_engine.stats()
@@ -132,17 +137,20 @@ cdef class Control(Capture):
 
     def sendpacket(self, packet, /) -> None:
         """Sends a packet (any buffer, link-layer header included). Source: pcap_sendpacket(3PCAP)."""
-        self.check_active()
-        if self.ring_engine is not None:
-            self.ring_engine.sendpacket(packet)
-        else:
-            self.pcap_engine.sendpacket(packet)
+        self.use()
+        try:
+            if self.ring_engine is not None:
+                self.ring_engine.sendpacket(packet)
+            else:
+                self.pcap_engine.sendpacket(packet)
+        finally:
+            self.unuse()
 
     def set_fanout(self, group_id, fanout_type=0) -> None:
         """Joins a PACKET_FANOUT group: its members share the traffic of their device. Source: packet(7)."""
         cdef int group = as_int(group_id)
         cdef int kind = as_int(fanout_type)
-        self.check_active()
+        self.check_mine()
         if self.ring_engine is None:
             raise PcapError(f"set_fanout: {self.device or self.path} is no live packet socket")
         self.ring_engine.set_fanout(group, kind)

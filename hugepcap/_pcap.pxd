@@ -155,6 +155,7 @@ cdef struct pull_state:
     uint64_t packets
     bint seconds_unsigned     # classic pcap files have 32 bits of them, good until 2106
     pipe_state *pipe          # NULL: none
+    const hp_filter *filter   # atomic; NULL: none, or libpcap runs it
 
 
 cdef class PcapHandle:

@@ -31,10 +31,22 @@ cdef extern from *:
     }
     /* libpcap's instruction and the kernel's are the same bytes; hp_bpf.h relies on it. */
     _Static_assert(sizeof(struct bpf_insn) == sizeof(struct sock_filter), "bpf_insn is not sock_filter");
+    #include "hp_source.h"
+    static void hp_publish(const struct hp_filter **at, const struct hp_filter *filter)
+    {
+        __atomic_store_n(at, filter, __ATOMIC_RELEASE);
+    }
+    static int hp_accepts(const struct hp_filter **at, const struct hp_frame *frame)
+    {
+        const struct hp_filter *filter = __atomic_load_n(at, __ATOMIC_ACQUIRE);
+        return !filter || filter->run(filter->insns[0], frame->data, frame->len, frame->caplen) != 0;
+    }
     static FILE *hp_stdout(void) { return stdout; }
     static void hp_clear_errno(void) { errno = 0; }
     """
     unsigned int hp_run_filter(const void *, const uint8_t *, unsigned int, unsigned int) nogil
+    void hp_publish(const hp_filter **, const hp_filter *)
+    int hp_accepts(const hp_filter **, const hp_frame *) nogil
     FILE *hp_stdout()
     void hp_clear_errno() nogil
 
@@ -228,8 +240,10 @@ cdef int program_compile(BPFProgram program, str text, int linktype, int snaplen
     program.linktype = linktype
     program_direct(program)
     program.filter_here.run = hp_run_filter
-    program.filter_here.tests_vlan = hp_bpf_tests_vlan(<const sock_filter *>program.code.bf_insns,
-                                                       program.code.bf_len, link_of(linktype))
+    rc = hp_bpf_tests_vlan(<const sock_filter *>program.code.bf_insns, program.code.bf_len, link_of(linktype))
+    if rc < 0:
+        raise MemoryError(f"no memory to look through a program of {program.code.bf_len} instructions")
+    program.filter_here.tests_vlan = rc
     return 0
 
 
@@ -448,9 +462,16 @@ cdef class PcapHandle:
                             operation=operation, detail=str(detail))
 
     def setfilter(self, BPFProgram program not None):
-        if self.offline and program.directed != NULL:
+        """A file's is run by pull() and must stay while anyone reads; a device's is not for while another thread reads.
+
+        pcap_setfilter() frees the program before, which a thread in pcap_next_ex() may be running.
+        """
+        if not self.offline:
+            self.check(pcap_setfilter(self.handle, &program.code), "setfilter")
+            return
+        if program.directed != NULL:
             raise PcapError("setfilter: inbound and outbound are for live captures: a file does not have them")
-        self.check(pcap_setfilter(self.handle, &program.code), "setfilter")
+        hp_publish(&self.state.filter, &program.filter_here)
 
     def setdirection(self, int direction):
         self.check(pcap_setdirection(self.handle, <pcap_direction_t>direction), "setdirection", direction)

@@ -242,7 +242,10 @@ cdef class Ring:
             self.dev.link = HP_LINK_SLL2 if linktype == DLT_LINUX_SLL2 else HP_LINK_SLL
 
     cdef int attach(self, BPFProgram program) except -1:
-        """Attaches a filter (None: all packets), cut at snaplen; kernel_filters says whether the kernel could."""
+        """Attaches a filter (None: all packets), cut at snaplen; kernel_filters says whether the kernel could.
+
+        With the GIL held: of two threads' filters one is in force as a whole, and close() does not come between.
+        """
         cdef sock_filter out[BPF_MAXINSNS]
         cdef const sock_filter *insns = NULL
         cdef unsigned int insns_nr = 0
@@ -251,15 +254,13 @@ cdef class Ring:
             insns = <const sock_filter *>program.code.bf_insns
             insns_nr = program.code.bf_len
         nr = hp_bpf_for_socket(insns, insns_nr, self.dev.link, self.snaplen, out)
-        with nogil:
-            rc = hp_sock_attach(self.fd, out, nr) if nr > 0 else -1
+        rc = hp_sock_attach(self.fd, out, nr) if nr > 0 else -1
         self.kernel_filters = rc == 0
         if self.kernel_filters:
             return 0
         # The reader filters: it has to see whole packets, and cuts them itself.
         nr = hp_bpf_for_socket(NULL, 0, self.dev.link, MAXIMUM_SNAPLEN, out)
-        with nogil:
-            rc = hp_sock_attach(self.fd, out, nr)
+        rc = hp_sock_attach(self.fd, out, nr)
         if rc < 0:
             raise from_errno(-rc, "SO_ATTACH_FILTER", f"on {self.device}")
         return 0

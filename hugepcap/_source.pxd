@@ -3,7 +3,7 @@ from cpython.number cimport PyNumber_Index
 from libc.stdint cimport int64_t, uint64_t
 
 from ._hp cimport hp_source
-from ._pcap cimport BPFProgram, PcapHandle, hp_frame
+from ._pcap cimport BPFProgram, PcapHandle, hp_filter, hp_frame
 from ._ring cimport Ring
 
 cdef inline int as_int(object value) except? -1:
@@ -24,13 +24,14 @@ cdef class Source:
     cdef hp_source src
     cdef Ring ring_engine
     cdef PcapHandle pcap_engine
-    cdef BPFProgram program         # what the socket or src.filter runs; kept for set_datalink()
+    cdef BPFProgram program         # what the socket or src.filter runs; kept for admit()
     cdef list retired               # programs that a reading thread may still be running
     cdef int wake_fd
     cdef int edge_fd                # epoll over what is captured from, and wake_fd; -1: nothing to poll
     cdef bint watched               # an event loop waits for edge_fd
     cdef public double turned_at    # when an event loop last had its turn between packets
     cdef unsigned long owner        # the thread that reads now, 0: none
+    cdef int users                  # calls beside it that need the engine: the last to end finishes a close()
     cdef unsigned long generation   # of forks, when this was made
     cdef bint closing
     cdef bint ended
@@ -42,6 +43,9 @@ cdef class Source:
 
     cdef int check_open(self) except -1
     cdef int check_active(self) except -1
+    cdef int check_mine(self) except -1
+    cdef int use(self) except -1
+    cdef int unuse(self) except -1
     cdef int enter(self) except -1
     cdef int refuse(self) except -1
     cdef int leave(self) except -1
@@ -60,7 +64,10 @@ cdef class Source:
     cdef int adopt_ring(self, Ring ring, BPFProgram program) except -1
     cdef int adopt_pcap(self, PcapHandle handle) except -1
     cdef int apply_filter(self, BPFProgram program) except -1
-    cdef int drop_filter(self) except -1
+    cdef int keep_filter(self, BPFProgram program, const hp_filter *here) except -1
+    cdef int apply_pcap_filter(self, BPFProgram program) except -1
+    cdef int settle_filter(self) except -1
+    cdef int finish_unused(self) except -1
     cdef int finish(self) except -1
     cdef bint live(self)
     cdef bint inherited(self)

@@ -16,7 +16,7 @@ from ._hp cimport (
 )
 from ._hp cimport HP_LIVE_READERS, hp_live
 from ._regular cimport RegularFile, pull_regular
-from ._pcap cimport BPFProgram, PcapHandle, hp_frame, pull
+from ._pcap cimport BPFProgram, PcapHandle, hp_filter, hp_frame, pull
 
 from .errors import PcapCorruptError, PcapError, from_errno
 
@@ -84,6 +84,25 @@ cdef class Source:
             raise PcapError("the capture handle is not activated: call activate() first")
         return 0
 
+    cdef int check_mine(self) except -1:
+        """Before what changes the capture: a child shares its socket, and a file's position, with the parent."""
+        self.check_active()
+        if self.inherited():
+            raise PcapError("this Reader was opened before a fork and belongs to the parent: open one of its own in "
+                            "the child")
+        return 0
+
+    cdef int use(self) except -1:
+        """The start of a call that lets other threads run, but no read: their close() must leave it the engine."""
+        self.check_mine()
+        self.users += 1
+        return 0
+
+    cdef int unuse(self) except -1:
+        """The end of it, in `finally`."""
+        self.users -= 1
+        return self.finish_unused() if self.closing else 0
+
     cdef int enter(self) except -1:
         """The start of every read. Only one thread reads, and not from within its own callback."""
         if self.owner != 0 or self.ended or self.closing or self.generation != _generation or \
@@ -94,10 +113,7 @@ cdef class Source:
 
     cdef int refuse(self) except -1:
         """Says why there is nothing to read now."""
-        self.check_active()
-        if self.inherited():
-            raise PcapError("this Reader was opened before a fork and its ring is the parent's: "
-                            "open a new one in the child")
+        self.check_mine()
         if self.owner == PyThread_get_thread_ident():
             raise PcapError("this Reader is reading already: its callback cannot read from it again")
         raise PcapError("another thread is reading from this Reader: give each thread its own, "
@@ -107,7 +123,7 @@ cdef class Source:
         """The end of every read, in `finally`."""
         self.owner = 0
         if self.closing:
-            return self.finish()
+            return self.finish_unused()
         if self.src.ring != NULL:
             hp_source_settle_block(&self.src)
         if self.retired:
@@ -179,6 +195,8 @@ cdef class Source:
             return BROKEN
         if bits & HP_WAIT_WOKEN:
             hp_wake_drain(self.wake_fd)
+        if self.src.filter != NULL:
+            self.settle_filter()
         if self.ring_engine is not None:
             if bits & HP_WAIT_ERROR:
                 self.note_loss()
@@ -189,7 +207,16 @@ cdef class Source:
     cdef int boundary(self) except -1:
         """Between two blocks, with the GIL: signals, and filters that have done their work."""
         PyErr_CheckSignals()
-        if self.src.filter != NULL and self.src.ring != NULL and self.src.ring.taken > self.src.filter_until:
+        if self.src.filter != NULL:
+            self.settle_filter()
+        return 0
+
+    cdef int settle_filter(self) except -1:
+        """Ends src.filter where it has done its work; hands one that waited for its reader on to libpcap."""
+        if self.src.ring == NULL:
+            hp_filter_publish(&self.src, NULL)
+            self.pcap_engine.setfilter(self.program)
+        elif self.src.ring.taken > self.src.filter_until:
             hp_filter_publish(&self.src, NULL)
             hp_source_settle(&self.src)
         return 0
@@ -317,26 +344,35 @@ cdef class Source:
             self.close_fds()
 
     cdef int apply_filter(self, BPFProgram program) except -1:
-        """Gives the ring a new filter. What is queued already passed the old one: it is filtered here, too."""
+        """Gives the ring a new filter, None: none. What is queued already passed the old one: it is filtered here, too."""
         cdef uint64_t queued
         self.ring_engine.attach(program)
         # The block being filled, and one more for a packet that another CPU is just putting there.
         queued = self.src.ring.taken + hp_ring_pending(self.src.ring) + 2
         self.src.filter_until = queued if self.ring_engine.kernel_filters else <uint64_t>-1
+        return self.keep_filter(program, &program.filter_here if program is not None else NULL)
+
+    cdef int keep_filter(self, BPFProgram program, const hp_filter *here) except -1:
+        """The ring's filter from now on, and what of it runs here. A thread that reads may be running the old one."""
         self.retired.append(self.program)
         self.program = program
-        hp_filter_publish(&self.src, &program.filter_here)
+        hp_filter_publish(&self.src, here)
+        self.src.link = self.ring_engine.dev.link
         hp_source_settle(&self.src)
         return 0
 
-    cdef int drop_filter(self) except -1:
-        """Accepts everything again; after set_datalink(), whose new layout the old program does not fit."""
-        self.ring_engine.attach(None)
+    cdef int apply_pcap_filter(self, BPFProgram program) except -1:
+        """Gives libpcap a new filter; a device's waits in src.filter while another thread reads, which is woken."""
+        cdef bint wait = not self.pcap_engine.offline and self.owner not in (0, PyThread_get_thread_ident())
+        if not wait:
+            self.pcap_engine.setfilter(program)
         self.retired.append(self.program)
-        self.program = None
-        hp_filter_publish(&self.src, NULL)
-        self.src.link = self.ring_engine.dev.link
-        hp_source_settle(&self.src)
+        self.program = program
+        hp_filter_publish(&self.src, &program.filter_here if wait else NULL)
+        if wait:
+            hp_wake(self.wake_fd)
+        elif self.owner == 0:
+            self.retired.clear()
         return 0
 
     # ---- ending ----
@@ -362,7 +398,7 @@ cdef class Source:
 
         From any thread; a second call does nothing. Raises PcapError for files and libpcap's devices.
         """
-        self.check_active()
+        self.check_mine()
         if self.ring_engine is None:
             raise PcapError("stop: only a capture of the ring engine can be stopped; breakloop() ends any read")
         if not self.stopped_at_ms:
@@ -377,12 +413,16 @@ cdef class Source:
         """
         if self.ended or self.closing:
             return
-        if self.owner == 0 or self.inherited():
+        if self.inherited() or not (self.owner or self.users):
             self.finish()
             return
         self.closing = True
         hp_break(&self.src, 1)
         hp_wake(self.wake_fd)
+
+    cdef int finish_unused(self) except -1:
+        """finish() for a close() that had to wait, once nobody reads nor uses the engine."""
+        return 0 if self.owner or self.users else self.finish()
 
     cdef int finish(self) except -1:
         """Gives everything back to the system."""

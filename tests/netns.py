@@ -23,6 +23,7 @@ CLONE_NEWNET = 0x40000000
 SIOCGIFFLAGS = 0x8913
 IFF_RUNNING = 0x40
 TUNSETIFF = 0x400454CA
+TUNSETLINK = 0x400454CD
 IFF_TUN, IFF_TAP, IFF_NO_PI = 0x0001, 0x0002, 0x1000
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -98,6 +99,12 @@ class Tunnel:
         self.fd = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
         fcntl.ioctl(self.fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), kind | IFF_NO_PI))
         set_up(name)
+
+    def set_kind(self, arphrd: int) -> None:
+        """Makes the device one of another ARPHRD_* kind."""
+        ip(f"link set {self.name} down")
+        fcntl.ioctl(self.fd, TUNSETLINK, arphrd)
+        set_up(self.name)
 
     def write(self, packet: bytes) -> None:
         os.write(self.fd, packet)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import struct
 
 from arrowarray import stream_of
@@ -116,6 +117,14 @@ def read_packets(reader, count):
     seen = []
     reader.loop(count, lambda hdr, data: seen.append(data))
     return seen
+
+
+def put(device, *datas):
+    """Sends packets as they are."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+        sock.bind((device, 0))
+        for data in datas:
+            sock.send(data)
 
 
 # ---- batches ----

@@ -7,7 +7,8 @@ import pytest
 
 import hugepcap
 from helpers import Background, send, wait_until
-from reading import METHODS, by_loop_to_buffer, numbers, read_packets
+from helpers.packets import ipv4, tagged, udp
+from reading import METHODS, by_loop_to_buffer, numbers, put, read_packets
 
 # More instructions than the kernel takes (4096); it lets through what has at least 100 bytes.
 LONG = hugepcap.compile(hugepcap.DLT_EN10MB, 65535, "udp and (" + " or ".join(
@@ -69,6 +70,47 @@ def test_queued_packets_are_filtered(reader, link, filter):
     send(link.near, 1, sizes=(100, 100), first_seq=30_000)
     expected = [number for number in range(10_000) if number // 1000 % 2] + [30_000]
     assert numbers(read_packets(reader, len(expected))) == expected
+
+
+LONG_VLAN = hugepcap.compile(hugepcap.DLT_EN10MB, 65535, " or ".join(
+    [f"host 10.0.{i}.1" for i in range(200)] + ["vlan 5"]), 0, 0)
+
+
+@pytest.mark.parametrize("place", ["open_live", "setfilter"])
+def test_tags_are_seen_behind_what_the_kernel_takes(link, place):
+    """The question for the tag stands beyond 4096 instructions."""
+    with hugepcap.open_live(link.far, 65535, 1, 20, filter=LONG_VLAN if place == "open_live" else None) as reader:
+        if place == "setfilter":
+            reader.setfilter(LONG_VLAN)
+        packet = tagged(ipv4(udp(1, 2), 17), 5)
+        put(link.near, tagged(ipv4(udp(1, 2), 17), 6), ipv4(udp(1, 2), 17), packet)
+        assert read_packets(reader, 1) == [packet]
+
+
+# ---- held captures ----
+
+@pytest.mark.parametrize("filter", ["greater 100", LONG])
+@pytest.mark.parametrize("when", ["opened", "before admit", "both"])
+def test_the_filter_of_a_held_capture(link, filter, when):
+    options = {} if when == "before admit" else {"filter": filter if when == "opened" else LONG}
+    with hugepcap.open_live(link.far, 65535, 1, 20, held=True, **options) as reader:
+        if when != "opened":
+            reader.setfilter(filter)
+        send(link.near, 1, sizes=(100, 100))
+        reader.admit()
+        send(link.near, 5, first_seq=1)
+        send(link.near, 1, sizes=(100, 100), first_seq=6)
+        assert numbers(read_packets(reader, 1)) == [6]
+
+
+def test_a_held_capture_stays_so_when_its_link_type_changes(network):
+    with hugepcap.open_live("any", 65535, 0, 20, held=True) as reader:
+        reader.set_datalink(hugepcap.DLT_LINUX_SLL2)
+        send("lo", 3)
+        assert reader.next() == (None, b"") and reader.stats() == (0, 0, 0)
+        reader.admit()
+        send("lo", 1)
+        assert len(read_packets(reader, 1)[0]) == 20 + 60 - 14
 
 
 def test_filters_in_turn(reader, link):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Kinds of links: VLAN tags, any (SLL and SLL2), lo, tun, tap; and the filters on them."""
 
+import contextlib
 import socket
 import struct
 
@@ -8,23 +9,16 @@ import pytest
 
 import hugepcap
 import netns
-from helpers import packets, send
+from helpers import background_read, packets, run_child, send, wait_until
 from helpers.packets import CORPUS, ethernet, ipv4, ipv6, tagged, udp
 from hugepcap._generate import build_packet
-from reading import METHODS, TIMED, numbers, read_packets
+from reading import METHODS, TIMED, numbers, put, read_packets
 
+ARPHRD_PPP = 512
 MARK = udp(9, 9, b"the end")
 END = ethernet(ipv4(MARK, 17))
 # What a device sends has a whole Ethernet header, and a whole VLAN tag where it has one.
 SENDABLE = {name: packet for name, packet in CORPUS.items() if len(packet) >= 18}
-
-
-def put(device, *datas):
-    """Sends packets as they are."""
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
-        sock.bind((device, 0))
-        for data in datas:
-            sock.send(data)
 
 
 def read_to_end(reader, method=METHODS["next"]):
@@ -259,3 +253,87 @@ def test_devices_of_libpcap(network):
         assert (reader.engine, reader.ring) == ("libpcap", None)
         assert reader.datalink() == 239
         assert reader.next() == (None, b"") and reader.dispatch(-1, print) == 0
+
+
+SMALL, LARGE = ipv4(udp(1, 2), 17), ipv4(udp(1, 2, bytes(200)), 17)
+# More instructions than the kernel takes: libpcap then runs it itself.
+LONG = hugepcap.compile(hugepcap.DLT_LINUX_SLL, 65535, "greater 200 or " + " or ".join(
+    f"host 10.9.{i}.1" for i in range(150)), 0, 0)
+
+
+@pytest.fixture
+def ppp(tunnels):
+    """A network device that libpcap serves."""
+    with netns.tun() as tunnel:
+        tunnel.set_kind(ARPHRD_PPP)
+        with hugepcap.open_live(tunnel.name, 65535, 0, 20) as reader:
+            assert (reader.engine, reader.datalink()) == ("libpcap", hugepcap.DLT_LINUX_SLL)
+            yield tunnel, reader
+
+
+@pytest.mark.parametrize("filter", ["greater 200", LONG])
+def test_filters_of_libpcap(ppp, filter):
+    tunnel, reader = ppp
+    reader.setfilter(filter)
+    for packet in (SMALL, LARGE, SMALL, LARGE):
+        tunnel.write(packet)
+    assert [data[16:] for data in read_packets(reader, 2)] == [LARGE, LARGE]
+
+
+# loop_to_buffer gives its packets only when it ends: test_filters_of_libpcap_under_a_scan has it
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "loop_to_buffer"])
+def test_filters_of_libpcap_come_while_a_thread_waits(ppp, method):
+    """Each from another thread; the reader puts it in force when it wakes."""
+    tunnel, reader = ppp
+    seen = []
+
+    def take(data):
+        seen.append(data[16:])
+
+    def read():
+        while not reader.closed:
+            METHODS[method](reader, take)
+
+    def only(packet):
+        for each in (SMALL, LARGE):
+            tunnel.write(each)
+        return seen[-4:] == [packet] * 4
+
+    reading = background_read(read)
+    for filter, packet in (("greater 200", LARGE), ("less 200", SMALL), (LONG, LARGE)):
+        reader.setfilter(filter)
+        wait_until(lambda: only(packet), f"none but {len(packet)} bytes")
+    reader.breakloop()
+    reader.close()
+    with contextlib.suppress(ValueError):    # closed between two calls
+        reading.result()
+
+
+UNDER_A_SCAN = """
+import ctypes
+import hugepcap, netns
+from helpers import Background
+from helpers.packets import ipv4, udp
+LARGE = ipv4(udp(1, 2, bytes(200)), 17)
+M_MMAP_THRESHOLD = -3
+ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 14)    # what is freed is not there any more
+texts = [" or ".join(f"host 10.{n}.{i}.1" for i in range(1, 250)) + " or greater 200" for n in range(1, 4)]
+programs = [hugepcap.compile(hugepcap.DLT_LINUX_SLL, 65535, text, 0, 0) for text in texts]
+with netns.namespace(), netns.tun() as tunnel:
+    tunnel.set_kind(512)
+    with hugepcap.open_live(tunnel.name, 65535, 0, 20) as reader:
+        reading = Background(reader.loop_to_buffer, 3000, bytearray(1))
+        left = 4000
+        while reading.is_alive() and left:
+            reader.setfilter(programs[left % 3])
+            for _ in range(10):
+                tunnel.write(LARGE)
+            left -= 1
+        print(sum(reading.result()[:3]))
+"""
+
+
+def test_filters_of_libpcap_under_a_scan(tunnels):
+    """Reading lets other threads run, and libpcap frees the program of the filter before."""
+    done = run_child(UNDER_A_SCAN)
+    assert (done.stdout.strip(), done.returncode) == ("3000", 0), done.stderr

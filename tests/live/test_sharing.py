@@ -12,6 +12,7 @@ import pytest
 
 import hugepcap
 from helpers import Background, background_read, run_child, send, sending, wait_until
+from helpers.savefile import numbered, write_pcap
 from reading import METHODS, TIMED, by_loop_to_buffer, numbers, read_packets
 
 
@@ -73,6 +74,63 @@ def test_readers_in_threads_of_their_own(link):
         reader.close()
 
 
+CLOSING = """
+import collections, sys, threading
+import hugepcap, netns
+CALLS = {
+    "setfilter": lambda reader, i: reader.setfilter(("tcp port 80", "host 1.2.3.4 or udp", "vlan 5")[i % 3]),
+    "set_datalink": lambda reader, i: reader.set_datalink((113, 276)[i % 2]),
+    "sendpacket": lambda reader, i: reader.sendpacket(bytes(60)),
+    "stats": lambda reader, i: reader.stats(),
+}
+ended = collections.Counter()
+
+def work(reader, call, running):
+    number = 0
+    try:
+        while True:
+            call(reader, number)
+            number += 1
+            running.set()
+    except Exception as error:
+        ended[repr(error)] += 1
+
+with netns.namespace():
+    for _ in range(40):
+        device = "any" if sys.argv[1] == "set_datalink" else "lo"
+        reader = hugepcap.open_live(device, 65535, 0, 10, ring_bytes=1 << 20)
+        running = threading.Event()
+        workers = [threading.Thread(target=work, args=(reader, CALLS[sys.argv[1]], running)) for _ in range(2)]
+        for each in workers:
+            each.start()
+        running.wait()
+        reader.close()
+        for each in workers:
+            each.join()
+print(dict(ended))
+"""
+
+
+@pytest.mark.parametrize("call", ["setfilter", "set_datalink", "sendpacket", "stats"])
+def test_close_while_another_thread_sets(network, call):
+    """What it is doing is done on the open capture; its next call is refused."""
+    done = run_child(CLOSING, call)
+    assert (done.stdout.strip(), done.returncode) == ("""{"ValueError('pcap is closed')": 80}""", 0), done.stderr
+
+
+def test_two_threads_set_filters(link):
+    """One that the kernel runs and one that it cannot: whichever came last, it is in force as a whole."""
+    programs = [hugepcap.compile(hugepcap.DLT_EN10MB, 65535, "udp and (" + " or ".join(
+        ["greater 100"] + [f"host 10.0.{i}.1" for i in range(nr)]) + ")", 0, 0) for nr in (30, 150)]
+    for turn in range(20):
+        with hugepcap.open_live(link.far, 65535, 1, 20, ring_bytes=1 << 20) as reader:
+            for each in [Background(reader.setfilter, program) for program in programs]:
+                each.result()
+            send(link.near, 5)
+            send(link.near, 1, sizes=(100, 100), first_seq=5)
+            assert numbers(read_packets(reader, 1)) == [5]
+
+
 # ---- re-entry ----
 
 @pytest.mark.parametrize("outer", ["loop", "dispatch", "loop_filtered"])
@@ -110,31 +168,64 @@ from helpers import send
 reader = hugepcap.open_live("far", 65535, 1, 20)
 send("near", 10)
 assert reader.next()[0] is not None
+CALLS = {
+    "next": (), "loop": (1, print), "dispatch": (1, print), "next_batch": (1,), "next_block": (),
+    "loop_filtered": (1, print), "loop_to_buffer": (1, bytearray(9)), "__next__": (),
+    "setfilter": ("tcp port 1",), "stop": (), "stats": (), "set_fanout": (7,), "setdirection": (2,),
+    "set_datalink": (1,), "admit": (), "sendpacket": (bytes(60),),
+}
 pid = os.fork()
 if pid == 0:
-    verdict = 1
-    try:
-        reader.next()
-    except hugepcap.PcapError as error:
-        verdict = 0 if "fork" in str(error) else 2
+    for name, arguments in CALLS.items():
+        try:
+            print(name, "gave", getattr(reader, name)(*arguments))
+        except hugepcap.PcapError as error:
+            if "fork" not in str(error):
+                print(name, error)
+    reader.breakloop()
+    print(reader.datalink(), reader.getnet(), reader.list_datalinks(), reader.getfd() >= 0, reader.getnonblock())
     reader.close()
     del reader
     with hugepcap.open_live("far", 65535, 1, 20) as own:
         send("near", 1)
-        verdict += 0 if own.next()[0] is not None else 4
-    os._exit(verdict)
-verdict = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        print(own.next()[0] is not None)
+    sys.stdout.flush()
+    os._exit(0)
+code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+send("near", 5)
 seen = []
-reader.loop(10, lambda hdr, data: seen.append(data))
-print(verdict, len(seen), reader.stats()[:2])
+reader.loop(15, lambda hdr, data: seen.append(data))
+print(code, len(seen), reader.stats()[:2])
 reader.close()
 """
 
 
 def test_fork(link):
-    """The child is refused and cannot disturb the parent's ring; it opens its own."""
+    """The child is refused and cannot disturb the parent's capture; it opens its own."""
     done = run_child(FORK)
-    assert (done.stdout.strip(), done.returncode) == ("0 10 (11, 0)", 0), done.stderr
+    child, parent = "1 0.0.0.0 [1] True 0", "0 15 (16, 0)"
+    assert done.stdout.splitlines() == [child, "True", parent] and done.returncode == 0, done.stdout + done.stderr
+
+
+FORK_OF_A_FILE = """
+import os, sys
+import hugepcap
+reader = hugepcap.open_offline(sys.argv[1])
+if os.fork() == 0:
+    try:
+        reader.next()
+    except hugepcap.PcapError as error:
+        print(error, flush=True)
+    os._exit(0)
+os.wait()
+print(len(list(reader)))
+"""
+
+
+def test_fork_of_a_file(tmp_path):
+    done = run_child(FORK_OF_A_FILE, write_pcap(tmp_path / "file", numbered([bytes(60)] * 3)))
+    refused, parent = done.stdout.splitlines()
+    assert "fork" in refused and "ring" not in refused and parent == "3", done.stderr
 
 
 # ---- fanout ----
