@@ -2,6 +2,7 @@
 """The command line: one module per command, imported when it is called."""
 
 import importlib
+import sys
 
 import click
 
@@ -41,3 +42,4 @@ class Commands(click.Group):
 @click.version_option(__version__, prog_name="hugepcap")
 def main():
     """Packet capture on Linux over a TPACKET_V3 ring."""
+    sys.stdout.reconfigure(errors="replace")    # a mark the terminal cannot show is no reason to end

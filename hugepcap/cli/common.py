@@ -3,6 +3,7 @@
 
 import errno
 import json
+import math
 import os
 import socket
 import sys
@@ -55,7 +56,9 @@ def as_failure(error):
         return Failure(text + hint)
     if isinstance(error, MemoryError):
         return Failure("there is not enough memory for this")
-    return None
+    if isinstance(error, UnicodeError):
+        return Failure(f"{getattr(error, 'object', '')!r} cannot be written as {getattr(error, 'encoding', 'text')}")
+    return Failure(str(error)) if isinstance(error, (ValueError, OverflowError)) else None
 
 
 class Command(click.Command):
@@ -72,7 +75,7 @@ class Command(click.Command):
         warnings.showwarning = show_warning
         try:
             return super().invoke(ctx)
-        except (PcapError, OSError, MemoryError) as error:
+        except (PcapError, OSError, MemoryError, ValueError, OverflowError) as error:
             failure = as_failure(error)
             if failure is None:
                 raise
@@ -125,20 +128,39 @@ def check_interface(name):
 
 
 class Size(click.ParamType):
-    """Bytes: a number, or one with K, M, G or T (powers of 1024)."""
+    """Bytes: a number, or one with K, M, G or T (powers of 1024); at most `most`."""
 
     name = "size"
+
+    def __init__(self, most=None):
+        self.most = most
 
     def convert(self, value, param, ctx):
         if isinstance(value, int):
             return value
         try:
-            return _ring.parse_size(value)
+            size = _ring.parse_size(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+        if self.most is not None and size > self.most:
+            self.fail(f"{value} is more than {size_text(self.most)}", param, ctx)
+        return size
 
 
-SIZE = Size()
+SIZE, RING_SIZE = Size(), Size(_ring.RING_BYTES_MAX)
+
+
+class Amount(click.FloatRange):
+    """A number above 0, at most `most`."""
+
+    def __init__(self, most):
+        super().__init__(0, most, min_open=True)
+
+    def convert(self, value, param, ctx):
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return number
 
 
 def size_text(size):

@@ -19,7 +19,7 @@ hugepcap doctor --json | jq '.findings[] | select(.verdict != "ok")'
 @common.command(example=EXAMPLE,
                 codes="0 nothing to mend, 1 an error, 2 wrong usage, 3 works and could be better, 4 cannot capture")
 @click.argument("interfaces", nargs=-1, metavar="[IFACE]...", shell_complete=common.complete_interface)
-@click.option("--ring", type=common.SIZE, default="64M", show_default=True, metavar="SIZE",
+@click.option("--ring", type=common.RING_SIZE, default="64M", show_default=True, metavar="SIZE",
               help="The ring that captures will ask for.")
 @common.json_option("Everything as one JSON object.")
 def doctor(interfaces, ring, as_json):

@@ -44,7 +44,7 @@ class Printer:
 
 @common.command(example=EXAMPLE)
 @click.argument("file", type=click.Path(allow_dash=True))
-@click.option("-c", "--count", type=click.IntRange(1), metavar="N", help="Stop after N packets.")
+@click.option("-c", "--count", type=click.IntRange(1, (1 << 31) - 1), metavar="N", help="Stop after N packets.")
 @click.option("-f", "--filter", "expression", metavar="FILTER", help="Only packets that match, see pcap-filter(7).")
 @show_options
 @common.json_option("One JSON object a packet.")

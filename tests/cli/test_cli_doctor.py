@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import socket
@@ -89,8 +90,8 @@ def test_without_rights(link):
 
 
 def test_a_ring_that_is_too_large(link):
-    found = findings(link.far, "--ring", "100T", code=3)["memory"]
-    assert found["verdict"] == "warn" and found["text"].endswith("for a ring of 100 TiB: it will be smaller")
+    found = findings(link.far, "--ring", "100G", code=3)["memory"]
+    assert found["verdict"] == "warn" and found["text"].endswith("for a ring of 100 GiB: it will be smaller")
 
 
 def test_all_interfaces_that_are_up(link):
@@ -102,10 +103,18 @@ def test_all_interfaces_that_are_up(link):
 @pytest.mark.parametrize("arguments, code, words", [
     (["nosuch0"], 1, "there is no interface 'nosuch0'; there are lo"),
     (["--ring", "much"], 2, "'much' is no size"),
+    (["--ring", "100T"], 2, "100T is more than 131070 MiB"),
     (["--nosuch"], 2, "No such option"),
 ])
 def test_wrong_input(network, arguments, code, words):
     assert words in refused("doctor", *arguments, code=code)
+
+
+def test_a_terminal_without_these_signs(link):
+    """Of another encoding, or none: marks it does not have are no reason to end."""
+    for encoding in ("latin-1", "ascii"):
+        done = run("doctor", link.far, code=None, env=dict(os.environ, PYTHONIOENCODING=encoding))
+        assert done.returncode in (0, 3) and "? packet sockets" in done.stdout
 
 
 def test_devices(link):
