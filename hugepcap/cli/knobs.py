@@ -2,6 +2,7 @@
 """The settings of a host that matter to a capture: each can be read, set, and named by the command that sets it."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 from .. import probe
@@ -10,6 +11,7 @@ from . import ethtool
 # Each joins packets into larger ones before a capture sees them.
 MERGING = ("rx-gro", "rx-gro-hw", "rx-lro", "rx-gro-list", "rx-udp-gro-forwarding")
 PAUSE_OFF = "autoneg off rx off tx off"
+SETTING = re.compile(r"feature \S+ \S+\n(on|off)|pause \S+\nautoneg (on|off) rx (on|off) tx (on|off)|file /\S+\n.+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +111,11 @@ def pools(ring_bytes):
     needed = -(-ring_bytes // probe.HUGE_BYTES)
     return [File(str(pool.path), str(pool.pages + max(needed - pool.free, 0)), f"huge pages of node {pool.node}")
             for pool in probe.pools()]
+
+
+def is_setting(key, value):
+    """Whether from_key() can make a setting of them."""
+    return isinstance(value, str) and SETTING.fullmatch(f"{key}\n{value}") is not None
 
 
 def from_key(key, value):

@@ -6,10 +6,12 @@ interface counts together with its network namespace: names repeat between names
 before each change, so that whatever ends a tune, its undo knows. Settings and file both go with a reboot.
 """
 
+import itertools
 import json
 import os
 from pathlib import Path
 
+from . import knobs
 from .common import Failure
 
 DEFAULT = Path("/run/hugepcap/tune.json")
@@ -18,6 +20,13 @@ HOST = "host"
 
 def scope_of(device):
     return f"{device}@{os.stat('/proc/thread-self/ns/net').st_ino}"
+
+
+def is_state(found):
+    """Whether all of it can be undone."""
+    return isinstance(found, dict) and all(
+        isinstance(settings, dict) and settings and all(itertools.starmap(knobs.is_setting, settings.items()))
+        for settings in found.values())
 
 
 class State:
@@ -30,7 +39,9 @@ class State:
         except FileNotFoundError:
             self.before = {}
         except ValueError:
-            raise Failure(f"{path} is no state of `hugepcap tune`: move it away to start anew") from None
+            self.before = None
+        if not is_state(self.before):
+            raise Failure(f"{path} is no state of `hugepcap tune`: move it away to start anew")
 
     def remember(self, scope, key, value):
         """Keeps the first value only: tuning twice must not take the tuned values for the original ones.

@@ -177,7 +177,12 @@ def test_wrong_input(network, state, arguments, code, words):
 
 
 def test_a_state_that_is_none(network, state):
-    state.write_text("{")
-    assert f"{state} is no state of `hugepcap tune`" in refused("tune", "lo", "--state", state)
+    for text in ("{", "null", "1", '{"host": 5}', '{"host": {}}', '{"host": {"bogus": "x"}}',
+                 '{"host": {"file /nosuch": 1}}', '{"lo@1": {"feature lo": "on"}}', '{"lo@1": {"pause lo": "off"}}',
+                 '{"lo@1": {"feature lo": "x on"}}'):
+        state.write_text(text)
+        for action in ([], ["--undo"]):
+            assert f"{state} is no state of `hugepcap tune`" in refused("tune", "lo", "--state", state, *action)
+        assert state.read_text() == text
     state.write_text(json.dumps({}))
     assert "knows of no tune of lo" in refused("tune", "lo", "--undo", "--state", state)
