@@ -17,6 +17,9 @@
 #define NS_PER_SEC 1000000000ll
 #define NS_PER_MS 1000000ll
 #define TAG_BYTES 4u
+/* How long a device may be without a carrier: a link that has just been set up may take as long. */
+#define NO_CARRIER_NS (3 * NS_PER_SEC)
+#define DUE_NS_MAX 1000000000000000000ll	/* 31 years, which int64_t has room for */
 
 static int64_t now_ns(void)
 {
@@ -133,11 +136,16 @@ static double due_after_ns(const struct hp_sender *sender)
 
 static int64_t due_ns(struct hp_sender *sender)
 {
+	double after_ns;
+
 	if (!sender->start_ns) {
 		sender->start_ns = now_ns();
 		sender->first_ts_ns = sender->items ? sender->items->ts_ns : 0;
 	}
-	return sender->start_ns + (int64_t)due_after_ns(sender);
+	after_ns = due_after_ns(sender);
+	if (after_ns <= 0)
+		return sender->start_ns;
+	return sender->start_ns + (after_ns < DUE_NS_MAX ? (int64_t)after_ns : DUE_NS_MAX);
 }
 
 static void wait_until(int64_t at_ns, int64_t until_ns)
@@ -252,16 +260,36 @@ static void wait_for_room(const struct hp_sender *sender)
 	(void)poll(&writable, 1, 1);
 }
 
-/* ENOBUFS and EAGAIN mean a full queue: the packet was not taken, and is tried again. */
+static int has_carrier(const struct hp_sender *sender)
+{
+	struct ifreq request = { 0 };
+
+	memcpy(request.ifr_name, sender->device, IFNAMSIZ);
+	return ioctl(sender->fd, SIOCGIFFLAGS, &request) < 0 || request.ifr_flags & IFF_RUNNING;
+}
+
+/* Nothing is taken. A full queue empties, a device without a carrier takes nothing until it has one. */
+static int wait_for_device(struct hp_sender *sender)
+{
+	if (has_carrier(sender))
+		sender->no_carrier_since_ns = 0;
+	else if (!sender->no_carrier_since_ns)
+		sender->no_carrier_since_ns = now_ns();
+	else if (now_ns() - sender->no_carrier_since_ns > NO_CARRIER_NS)
+		return -ENETDOWN;
+	wait_for_room(sender);
+	return 0;
+}
+
+/* ENOBUFS and EAGAIN mean a full queue, or no carrier: the packet was not taken, and is tried again. */
 static int flush(struct hp_sender *sender)
 {
 	int rc = sender->ring.map ? hp_tx_ring_kick(&sender->ring, sender->fd, &sender->sent, &sender->bytes) :
 		flush_messages(sender);
 
-	if (rc == -ENOBUFS || rc == -EAGAIN) {
-		wait_for_room(sender);
-		return 0;
-	}
+	if (rc == -ENOBUFS || rc == -EAGAIN)
+		return wait_for_device(sender);
+	sender->no_carrier_since_ns = 0;
 	return rc == -EINTR ? 0 : rc;
 }
 
@@ -289,6 +317,10 @@ int hp_sender_run(struct hp_sender *sender, uint32_t slice_ms, struct hp_err *er
 		else if (sender->left)
 			wait_for_more(sender, until_ns);
 	}
+	if (rc < 0 && sender->no_carrier_since_ns)
+		return hp_fail(err, -rc, "generate", "on %s, after %llu packets: it has no carrier; set its other end "
+			       "up (ip link set PEER up), or put its cable in",
+			       sender->device, (unsigned long long)sender->sent);
 	if (rc < 0)
 		return hp_fail(err, -rc, "generate", "on %s, after %llu packets, %u bytes each at most",
 			       sender->device, (unsigned long long)sender->sent, sender->slot_bytes);

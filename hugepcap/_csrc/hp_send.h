@@ -61,6 +61,7 @@ struct hp_sender {
 
 	int fd;
 	char device[IFNAMSIZ];
+	int64_t no_carrier_since_ns;	/* CLOCK_MONOTONIC; 0: it has one, or has taken all so far */
 	uint32_t longest;		/* packet that the device carries, without a VLAN tag */
 	uint32_t slot_bytes;
 	struct hp_messages messages;

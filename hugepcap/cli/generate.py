@@ -37,8 +37,8 @@ class Sizes(click.ParamType):
               help="Bytes of a packet, link-layer header included; each size is as likely.")
 @click.option("--flows", default=0, type=click.IntRange(0, OWN_FLOWS), metavar="N",
               help="So many different MACs, IP addresses and ports, in turn.  [default: new ones in each packet]")
-@click.option("--pps", type=click.IntRange(1), metavar="N", help="Packets per second.")
-@click.option("--mbps", type=click.FloatRange(0, min_open=True), metavar="N",
+@click.option("--pps", type=progress.PPS, metavar="N", help="Packets per second.")
+@click.option("--mbps", type=progress.MBPS, metavar="N",
               help="Megabits per second.  [default: top speed]")
 @click.option("--seed", type=click.IntRange(0, (1 << 64) - 1), help="The same seed gives the same packets.  "
               "[default: 0]")
@@ -55,7 +55,7 @@ def generate(interface, count, sizes, flows, pps, mbps, seed, first_seq, vlan, i
     """
     progress.at_most_one(pps=pps, mbps=mbps)
     testlink.require(interface, yes)
-    rate_bps = round((mbps or 0) * 1e6)
+    rate_bps = progress.bits_of(mbps)
     if over == "pktgen":
         if seed is not None or first_seq is not None or ipv6:
             raise click.UsageError("--over pktgen has no --seed, --first-seq and --ipv6")

@@ -10,6 +10,7 @@ import click
 from . import common, testlink
 
 OVER = ("ring", "sendmmsg")
+PPS, MBPS = click.IntRange(1, 10**9), common.Amount(1e6)
 
 
 @contextlib.contextmanager
@@ -62,6 +63,11 @@ def sender_options(function):
     ):
         function = option(function)
     return common.interface_option("Where to send.")(function)
+
+
+def bits_of(mbps):
+    """Bits a second; 0, which is top speed, only where no rate is given."""
+    return max(round(mbps * 1e6), 1) if mbps else 0
 
 
 def at_most_one(**options):

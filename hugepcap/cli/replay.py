@@ -24,9 +24,9 @@ hugepcap replay trace.pcap -i hp0 --multiplier 2
                 codes="0 all sent, 1 an error or packets the device cannot carry, 2 wrong usage, 130 interrupted")
 @click.argument("file", type=click.Path(allow_dash=True))
 @progress.sender_options
-@click.option("--pps", type=click.IntRange(1), metavar="N", help="Packets per second.")
-@click.option("--mbps", type=click.FloatRange(0, min_open=True), metavar="N", help="Megabits per second.")
-@click.option("--multiplier", type=click.FloatRange(0, min_open=True), metavar="N",
+@click.option("--pps", type=progress.PPS, metavar="N", help="Packets per second.")
+@click.option("--mbps", type=progress.MBPS, metavar="N", help="Megabits per second.")
+@click.option("--multiplier", type=common.Amount(1e9), metavar="N",
               help="Times the pace of the file.  [default: 1]")
 @click.option("--topspeed", is_flag=True, help="As fast as it goes.")
 @click.option("--loop", default=1, show_default=True, type=click.IntRange(1), metavar="N", help="So many times.")
@@ -42,12 +42,12 @@ def replay(file, interface, pps, mbps, multiplier, topspeed, loop, over, yes, as
     testlink.require(interface, yes)
     if file == "-" and loop > 1:
         raise click.UsageError("standard input can be read once: --loop takes a file")
-    check_link_type(file, interface)
+    takes = _ring.datalink_of(interface)
     speed = 0.0 if pps or mbps or topspeed else multiplier or 1.0
     with progress.bar(f"replay on {interface}", total_of(file, loop)) as update, progress.one_cpu(), \
-            Sender(interface, ring=over == "ring", rate_pps=pps or 0, rate_bps=round((mbps or 0) * 1e6), speed=speed,
+            Sender(interface, ring=over == "ring", rate_pps=pps or 0, rate_bps=progress.bits_of(mbps), speed=speed,
                    progress=lambda packets, size: update(size + RECORD_BYTES * packets, packets, size)) as sender:
-        done = send_all(sender, file, loop)
+        done = send_all(sender, file, loop, takes)
     sent, refused = sender.sent(), sender.refused
     progress.report(sent, as_json, refused=refused, over=over)
     if refused:
@@ -56,38 +56,31 @@ def replay(file, interface, pps, mbps, multiplier, topspeed, loop, over, yes, as
     sys.exit(common.OK if done else common.INTERRUPTED)
 
 
-def send_all(sender, file, loop):
+def send_all(sender, file, loop, takes):
     """False where Ctrl-C ended it."""
     try:
         sender.prepare_replay()
         for _ in range(loop):
             sender.restart()
-            send_once(sender, file)
+            send_once(sender, file, takes)
         sender.finish()
     except KeyboardInterrupt:
         return False
     return True
 
 
-def send_once(sender, file):
+def send_once(sender, file, takes):
+    """The device must take packets as the file has them."""
     with open_offline(file) as reader:
+        has = reader.datalink()
+        if has != takes:
+            raise common.Failure(f"the packets of {file} have link type {has}, the device takes {takes} "
+                                 "(1: Ethernet, 12: bare IP, 113 and 276: captured on `any`)")
         while True:
             packets, records = reader.next_batch(BATCH)
             if not records:
                 return
             sender.replay(packets, records)
-
-
-def check_link_type(file, interface):
-    """The device must take packets as the file has them."""
-    takes = _ring.datalink_of(interface)
-    if file == "-":
-        return
-    with open_offline(file) as reader:
-        has = reader.datalink()
-    if has != takes:
-        raise common.Failure(f"the packets of {file} have link type {has}, {interface} takes {takes} "
-                             "(1: Ethernet, 12: bare IP, 113 and 276: captured on `any`)")
 
 
 def total_of(file, loop):

@@ -2,7 +2,8 @@
 """Whether an interface is a test link: one from which nothing that is sent can get anywhere.
 
 That is a veth device whose other end is in the same network namespace, where neither end belongs to a bridge,
-a bond or the like, nor has an address by which the host would answer or forward.
+a bond or the like, has other devices on top of it (macvlan, vlan) or a program that could take its packets
+elsewhere (XDP, tc), nor an address by which the host would answer or forward.
 """
 
 import json
@@ -30,25 +31,41 @@ def why_not(interface):
     """What speaks against it, or None."""
     if shutil.which("ip") is None:
         return "there is no ip (Debian: apt-get install iproute2) to find out what it is"
-    links = {link.get("ifname"): link for link in described()}
+    links = {link.get("ifname"): link for link in asked("ip", "-json", "-details", "address", "show")}
     near = links.get(interface, {})
     kind = near.get("linkinfo", {}).get("info_kind", "no virtual device")
     if kind != "veth":
         return f"it is {kind}, not veth"
     if "link_netnsid" in near or near.get("link") not in links:
         return "its other end is in another network namespace"
-    return fault_of(near) or fault_of(links[near["link"]])
+    ends = (interface, near["link"])
+    return next(filter(None, (fault_of(links[end]) or fault_above(end, links, ends) for end in ends)), None)
 
 
-def described():
-    done = subprocess.run(["ip", "-json", "-details", "address", "show"], stdout=subprocess.PIPE, check=False)
+def asked(*command):
+    """The answer to a command of iproute2; none where it has none, or is not there."""
+    if shutil.which(command[0]) is None:
+        return []
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
     return json.loads(done.stdout or "[]")
 
 
 def fault_of(link):
     if "master" in link:
         return f"{link['ifname']} belongs to {link['master']}"
+    if "xdp" in link:
+        return f"{link['ifname']} has an XDP program"
     for address in link.get("addr_info", []):
         if address.get("scope") != "link":
             return f"{link['ifname']} has the address {address.get('local')}"
     return None
+
+
+def fault_above(end, links, ends):
+    """What gets this end's packets beside it."""
+    above = [name for name, link in links.items() if link.get("link") == end and name not in ends]
+    if above:
+        return f"{above[0]} is on top of {end}"
+    hooks = [qdisc["kind"] for qdisc in asked("tc", "-json", "qdisc", "show", "dev", end)
+             if qdisc.get("kind") in ("ingress", "clsact")]
+    return f"{end} has the tc qdisc {hooks[0]}" if hooks else None

@@ -62,6 +62,16 @@ def test_generate_line(link):
     assert line.startswith("sent 1,000 packets, 100,000 bytes in 0.0") and "packets/s" in line
 
 
+def test_the_slowest_rates_are_no_top_speed(link, tmp_path):
+    """Of each, one packet goes at once and the second after hours."""
+    file = write_pcap(tmp_path / "two.pcap", RECORDS[:2])
+    with hugepcap.open_live(link.far, 65535, 1, 20) as reader:
+        for slow in (["generate", "--mbps", "1e-300"], ["replay", file, "--multiplier", "1e-300"]):
+            with Running(*slow, "-i", link.near) as sender:
+                read(reader, 1)
+                assert sender.finish(130, signal.SIGINT)[0].startswith("sent 1 packets"), slow
+
+
 def test_generate_none(link):
     assert run_json("generate", "-i", link.near, "-c", 0)["packets"] == 0
 
@@ -107,9 +117,23 @@ def test_generate_over_pktgen(reader, link):
     (["-i", "near", "--pps", "1", "--mbps", "1"], 2, "--pps and --mbps exclude each other"),
     (["-i", "near", "--over", "pktgen", "--seed", "1"], 2, "--over pktgen has no --seed"),
     (["-i", "near", "-c", "-1"], 2, "is not in the range"),
+    (["-i", "near", "--pps", 10**24], 2, "is not in the range"),
+    (["-i", "near", "--mbps", "nan"], 2, "'nan' is not a number"),
+    (["-i", "near", "--mbps", "inf"], 2, "is not in the range"),
+    (["-i", "near", "--mbps", "1e300"], 2, "is not in the range"),
+    (["-i", "near", "--size", "99999999999999999999"], 2, "such packets have from 54"),
 ])
 def test_generate_wrong_input(link, arguments, code, words):
     assert words in refused("generate", *arguments, code=code)
+
+
+@pytest.mark.parametrize("over", OVER)
+def test_a_peer_that_is_down(link, tmp_path, over):
+    netns.ip(f"link set {link.far} down")
+    file = write_pcap(tmp_path / "trace.pcap", RECORDS[:3])
+    for command in (["generate"], ["replay", file, "--topspeed"]):
+        assert "on near, after 0 packets: it has no carrier; set its other end up (ip link set PEER up)" in \
+            run(*command, "-i", link.near, "--over", over, code=1).stderr
 
 
 def test_generate_without_rights(link):
@@ -122,6 +146,8 @@ def test_generate_without_rights(link):
     (["address add 198.51.100.1/24 dev near"], "near has the address 198.51.100.1"),
     (["address add 198.51.100.1/24 dev far"], "far has the address 198.51.100.1"),
     (["link add br7 type bridge", "link set far master br7"], "far belongs to br7"),
+    (["link add link far mv7 type macvlan mode passthru"], "mv7 is on top of far"),
+    (["link add link near mv7 type macvlan"], "mv7 is on top of near"),
 ])
 def test_no_test_link(link, change, reason):
     with hugepcap.open_live(link.far, 65535, 1, 20) as reader:
@@ -131,6 +157,11 @@ def test_no_test_link(link, change, reason):
         assert reader.stats()[0] == 0
         assert run_json("generate", "-i", link.near, "-c", 5, "--yes-send-here")["packets"] == 5
         assert len(read(reader, 5)) == 5
+
+
+def test_a_link_that_tc_looks_at_is_no_test_link(link):
+    subprocess.run(["tc", "qdisc", "add", "dev", link.far, "clsact"], check=True, timeout=30)
+    assert "near is no test link: far has the tc qdisc clsact" in refused("generate", "-i", link.near)
 
 
 def test_other_devices_are_no_test_links(network):
@@ -217,6 +248,9 @@ def test_a_file_that_breaks_off(link, tmp_path, file):
     (["-", "--loop", "2"], 2, "standard input can be read once"),
     (["x", "--topspeed", "--multiplier", "2"], 2, "--multiplier and --topspeed exclude each other"),
     (["x", "--multiplier", "0"], 2, "is not in the range"),
+    (["x", "--multiplier", "nan"], 2, "'nan' is not a number"),
+    (["x", "--mbps", "nan"], 2, "'nan' is not a number"),
+    (["x", "--pps", 10**20 - 1], 2, "is not in the range"),
     ([], 2, "Missing argument 'FILE'"),
 ])
 def test_replay_wrong_input(link, arguments, code, words):
@@ -225,4 +259,7 @@ def test_replay_wrong_input(link, arguments, code, words):
 
 def test_replay_of_another_link_type(link, tmp_path):
     file = write_pcap(tmp_path / "raw.pcap", RECORDS[:1], linktype=101)
-    assert "have link type 12, near takes 1" in refused("replay", file, "-i", link.near)
+    for given in (file, "-"):
+        with open(file) as stdin:
+            said = refused("replay", given, "-i", link.near, stdin=stdin)
+        assert f"the packets of {given} have link type 12, the device takes 1" in said
