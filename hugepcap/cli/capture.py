@@ -2,6 +2,8 @@
 """`hugepcap capture`: from rings into files, or onto the terminal."""
 
 import contextlib
+import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -32,7 +34,7 @@ class Rotation(click.ParamType):
 
     def convert(self, value, param, ctx):
         number, unit = value[:-1], value[-1:]
-        if unit in self.seconds and number.isdigit() and int(number):
+        if unit in self.seconds and re.fullmatch("0*[1-9][0-9]{0,8}", number):
             return {"limit_s": int(number) * self.seconds[unit]}
         try:
             return {"limit_bytes": _ring.parse_size(value)}
@@ -47,7 +49,7 @@ class Rotation(click.ParamType):
 @click.option("--format", "form", type=click.Choice(savefile.FORMATS),
               help="Of the file.  [default: pcapng where FILE ends in .pcapng, else pcap]")
 @click.option("-f", "--filter", "expression", metavar="FILTER", help="Only packets that match, see pcap-filter(7).")
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), metavar="S", help="Stop after S seconds.")
+@click.option("--seconds", type=common.Amount(1e9), metavar="S", help="Stop after S seconds.")
 @click.option("--rotate", type=Rotation(), metavar="SIZE|TIME",
               help="Begin a new file before it is larger than SIZE (1G), or after TIME (60s, 5m, 1h): "
                    "FILE.000001.pcap and so on, each there under its name when it is complete.")
@@ -55,7 +57,7 @@ class Rotation(click.ParamType):
 @click.option("--policy", type=click.Choice(_ring.POLICIES), default="auto", show_default=True,
               help="Where the ring's memory comes from; auto: hugetlb, thp, stock.")
 @click.option("--strict", is_flag=True, help="Fail rather than fall back to other memory.")
-@click.option("--ring", type=common.SIZE, metavar="SIZE", help="Bytes of the ring.  [default: 64M]")
+@click.option("--ring", type=common.RING_SIZE, metavar="SIZE", help="Bytes of the ring.  [default: 64M]")
 @click.option("--fanout", type=click.IntRange(1, 256), default=1, metavar="N",
               help="N rings, each with a thread and with -w a file of its own: FILE-0.pcap, FILE-1.pcap ...")
 @click.option("--fanout-mode", type=click.Choice(list(rings.FANOUT_MODES)), default="hash", show_default=True,
@@ -82,6 +84,8 @@ def capture(interface, count, write, form, expression, seconds, rotate, keep, po
         running = Capture([Lane(reader, stack.enter_context(contextlib.closing(target)), budget)
                            for reader, target in zip(readers, targets)])
         figures = run(running, seconds, title_of(readers, interface), live=write is not None and sys.stderr.isatty())
+        if running.is_running():
+            leave(figures, write or "standard output")
     report(figures, as_json and write is not None)
     for lane in running.lanes:
         if lane.error is not None:
@@ -122,7 +126,7 @@ def run(running, seconds, title, live):
             click.echo(f"listening on {title}", err=True)
         with meter(title, live) as update:
             running.start()
-            while running.is_running():
+            while running.is_running() and not running.is_stuck():
                 if running.asked_to_stop or running.has_ended_early() or running.is_over(seconds):
                     running.stop()
                 running.wait(LOOK_S)
@@ -131,6 +135,13 @@ def run(running, seconds, title, live):
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def leave(figures, output):
+    """Ends without what would wait for the output as the lanes do: to flush and to close it."""
+    report(figures, as_json=False)
+    common.note(f"{output} takes no more: ended in the middle of a write")
+    os._exit(common.ERROR)
 
 
 def report(figures, as_json):

@@ -7,7 +7,7 @@ import time
 from .rings import RING_FACTS
 
 CHUNK = 4096
-QUIET_S = 1.0
+QUIET_S = STUCK_S = 1.0
 
 
 class Budget:
@@ -16,6 +16,7 @@ class Budget:
     def __init__(self, count):
         self.left = count
         self.reserved = 0
+        self.queue = []    # of lanes that ask: one with an empty ring must not have the last packets again and again
         self.changed = threading.Condition()
 
     def reserve(self, most):
@@ -23,7 +24,11 @@ class Budget:
         if self.left is None:
             return most
         with self.changed:
-            self.changed.wait_for(lambda: self.left or not self.reserved)
+            place = object()
+            self.queue.append(place)
+            self.changed.wait_for(lambda: self.queue[0] is place and (self.left or not self.reserved))
+            del self.queue[0]
+            self.changed.notify_all()
             share = min(most, (self.left + 1) // 2)
             self.left -= share
             self.reserved += share
@@ -48,7 +53,6 @@ class Lane(threading.Thread):
     def __init__(self, reader, output, budget):
         super().__init__(daemon=True)
         self.reader, self.output, self.budget = reader, output, budget
-        self.packets = self.wire_bytes = 0
         self.error = None
         self.last = None    # how many packets there are to take altogether, once that is known
 
@@ -63,17 +67,15 @@ class Lane(threading.Thread):
 
     def move_all(self):
         busy = time.monotonic()
-        while self.last is None or self.packets < self.last:
+        while self.last is None or self.output.packets < self.last:
             share = self.budget.reserve(CHUNK)
             if share == 0:
                 return
-            moved = 0
+            before = self.output.packets
             try:
-                moved, wire = self.output.move(self.reader, share)
-                self.packets += moved
-                self.wire_bytes += wire
+                moved = self.output.move(self.reader, share)
             finally:
-                self.budget.settle(share, moved)
+                self.budget.settle(share, self.output.packets - before)
             if moved or self.last is None:
                 busy = time.monotonic()
             elif time.monotonic() - busy > QUIET_S:
@@ -99,6 +101,7 @@ class Capture:
         self.lanes = lanes
         self.begun = time.monotonic()
         self.asked_to_stop = 0    # by a signal; twice: at once
+        self.abandoned = None    # when that was
 
     def start(self):
         for lane in self.lanes:
@@ -111,11 +114,18 @@ class Capture:
         return any(lane.error is not None for lane in self.lanes)
 
     def stop(self):
+        at_once = self.asked_to_stop > 1
+        if at_once and self.abandoned is None:
+            self.abandoned = time.monotonic()
         for lane in self.lanes:
-            if self.asked_to_stop > 1:
+            if at_once:
                 lane.abandon()
             elif lane.is_alive() and lane.last is None:
                 lane.stop()
+
+    def is_stuck(self):
+        """Whether a lane has not ended long after it was to end at once: what it writes to takes no more."""
+        return self.abandoned is not None and self.is_running() and time.monotonic() - self.abandoned > STUCK_S
 
     def is_over(self, seconds):
         return seconds is not None and time.monotonic() - self.begun >= seconds
@@ -132,8 +142,8 @@ class Capture:
         stats = [lane.reader.stats() for lane in self.lanes]
         rings = [lane.reader.ring for lane in self.lanes if lane.reader.ring is not None]
         return {
-            "packets": sum(lane.packets for lane in self.lanes),
-            "bytes": sum(lane.wire_bytes for lane in self.lanes),
+            "packets": sum(lane.output.packets for lane in self.lanes),
+            "bytes": sum(lane.output.wire_bytes for lane in self.lanes),
             "received": sum(received for received, _, _ in stats),
             "dropped": sum(dropped for _, dropped, _ in stats),
             "fill": max((ring.pending_blocks / ring.block_nr for ring in rings), default=0.0),

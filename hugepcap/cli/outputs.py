@@ -36,35 +36,44 @@ class Lines:
 
     def __init__(self, printer):
         self.printer = printer
+        self.packets = self.wire_bytes = 0
 
     def move(self, reader, most):
-        """Takes at most `most` packets; (how many, their bytes on the wire)."""
-        wire = 0
-
-        def each(header, data):
-            nonlocal wire
-            wire += header.getlen()
-            self.printer(header, data)
-
-        count = reader.dispatch(most, each)
+        """Takes at most `most` packets; how many."""
+        count = reader.dispatch(most, self.print)
         sys.stdout.flush()
-        return count, wire
+        return count
+
+    def print(self, header, data):
+        self.printer(header, data)
+        self.packets += 1
+        self.wire_bytes += header.getlen()
 
     def close(self):
         sys.stdout.flush()
 
 
 class Batches:
-    """What takes packets by the batch, with write_all(batch)."""
+    """What takes packets by the batch, with write_all(batch) and written(), the packets in its files so far."""
+
+    packets = wire_bytes = 0
 
     def move(self, reader, most):
-        """Takes at most `most` packets; (how many, their bytes on the wire)."""
+        """Takes at most `most` packets; how many. Where it raises, those of the batch that went in are counted."""
         batch = reader.take_batch(most, WAIT_S)
         if batch is None:
-            return 0, 0
+            return 0
         with batch:
-            self.write_all(batch)
-            return len(batch), batch.wire_bytes
+            try:
+                self.write_all(batch)
+            finally:
+                self.count(batch)
+            return len(batch)
+
+    def count(self, batch):
+        written = batch[:self.written() - self.packets]
+        self.packets += len(written)
+        self.wire_bytes += written.wire_bytes
 
 
 class File(Batches):
@@ -73,6 +82,9 @@ class File(Batches):
     def __init__(self, path, reader, form):
         self.file = savefile.Savefile(path, reader, form)
         self.write_all, self.close = self.file.write, self.file.close
+
+    def written(self):
+        return self.file.packets
 
 
 class Row(Batches):
@@ -87,6 +99,7 @@ class Row(Batches):
         self.limit_bytes, self.limit_s, self.keep = limit_bytes, limit_s, keep
         self.numbers = itertools.count(self.first_number())
         self.complete = []
+        self.before = 0    # packets in the files before this one
         self.begin()
 
     def first_number(self):
@@ -95,10 +108,26 @@ class Row(Batches):
         return max((int(match.group(1)) for match in found if match), default=0) + 1
 
     def begin(self):
-        self.final = self.path.with_name(f"{self.path.stem}.{next(self.numbers):06d}{self.path.suffix}")
-        self.part = self.final.with_name(self.final.name + PART)
-        self.file = savefile.Savefile(self.part, self.reader, self.form)
+        self.final, self.part = self.reserve()
+        try:
+            self.file = savefile.Savefile(self.part, self.reader, self.form)
+        except BaseException:
+            self.part.unlink()
+            raise
         self.begun = time.monotonic()
+
+    def reserve(self):
+        """(name, name while it is written) of the next number that is free: other captures may count here, too."""
+        for number in self.numbers:
+            final = self.path.with_name(f"{self.path.stem}.{number:06d}{self.path.suffix}")
+            part = final.with_name(final.name + PART)
+            try:
+                part.open("x").close()
+            except FileExistsError:
+                continue
+            if not final.exists():    # asked last: the other one has its part until it has its name
+                return final, part
+            part.unlink()
 
     def move(self, reader, most):
         if self.limit_s and time.monotonic() - self.begun >= self.limit_s:
@@ -108,23 +137,27 @@ class Row(Batches):
     def write_all(self, batch):
         at = self.file.write(batch, self.limit_bytes)
         while at < len(batch):
-            if self.file.is_empty():    # a packet larger than a file gets one of its own
+            if not self.file.packets:    # a packet larger than a file gets one of its own
                 at += self.file.write(batch[at:at + 1])
             else:
                 self.rotate()
             at += self.file.write(batch[at:], self.limit_bytes)
 
+    def written(self):
+        return self.before + (self.file.packets if self.file else 0)
+
     def rotate(self):
-        if not self.file.is_empty():
+        if self.file.packets:
             self.finish()
             self.begin()
         self.begun = time.monotonic()
 
     def finish(self):
         """Closes the file; it gets its name if there are packets in it. Old files go."""
-        empty = self.file.is_empty()
-        self.file.close()
-        if empty:
+        file, self.file = self.file, None
+        self.before += file.packets
+        file.close()
+        if not file.packets:
             self.part.unlink()
             return
         self.part.rename(self.final)
@@ -135,4 +168,3 @@ class Row(Batches):
     def close(self):
         if self.file is not None:
             self.finish()
-            self.file = None

@@ -21,10 +21,16 @@ class Savefile:
 
     def __init__(self, path, reader, form):
         self.path = str(path)
-        self.writer = Writer(self.path, reader.datalink(), snaplen=reader.snapshot, format=form)
+        try:
+            self.writer = Writer(self.path, reader.datalink(), snaplen=reader.snapshot, format=form)
+        except PcapError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise common.Failure(f"{self.path}: {reason(error)}") from None
 
-    def is_empty(self):
-        return self.writer.packets == 0
+    @property
+    def packets(self):
+        return self.writer.packets
 
     def write(self, batch, max_bytes=None):
         """How many packets went in before the file would have been larger. Raises Failure for a full disk."""

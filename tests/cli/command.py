@@ -46,8 +46,9 @@ def refused(*arguments: object, code: int = 1, **kwargs: Any) -> str:
 class Running:
     """It, in the background; ended with the `with`, whatever happens."""
 
-    def __init__(self, *arguments: object, stdout: Any = subprocess.PIPE, stderr: Any = subprocess.PIPE) -> None:
-        self.process = subprocess.Popen(argv(*arguments), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
+    def __init__(self, *arguments: object, prefix: Sequence[str] = (), stdout: Any = subprocess.PIPE,
+                 stderr: Any = subprocess.PIPE) -> None:
+        self.process = subprocess.Popen([*prefix, *argv(*arguments)], stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
                                         text=True, env=dict(os.environ, PYTHONUNBUFFERED="1"))
 
     def __enter__(self) -> Running:
