@@ -6,6 +6,9 @@ Paths are the kernel's: /sys and /proc as this process sees them.
 
 from __future__ import annotations
 
+import glob
+import itertools
+import os
 import re
 import resource
 import socket
@@ -27,12 +30,14 @@ AF_PACKET_NONE = 0    # protocol 0: the socket gets no packet
 
 
 class Pool(NamedTuple):
-    """The huge pages of 2 MiB of one NUMA node: reserved, and not in use; `path` is where to reserve more."""
+    """The huge pages of 2 MiB of one NUMA node: reserved, and not in use; `path` is where to reserve more, and
+    `available_bytes` what the node could give without pushing out more than cached files."""
 
     node: int
     pages: int
     free: int
     path: Path
+    available_bytes: int
 
 
 class Trial(NamedTuple):
@@ -49,10 +54,10 @@ class Trial(NamedTuple):
         return not self.reason
 
 
-def text_of(path: Path) -> Optional[str]:
+def text_of(path: Path, errors: str = "strict") -> Optional[str]:
     """A file of sysfs or procfs without its end of line; None where it is not there or cannot be read."""
     try:
-        return path.read_text().strip()
+        return path.read_text(errors=errors).strip()
     except OSError:
         return None
 
@@ -104,8 +109,15 @@ def pools() -> list[Pool]:
         path = folder / POOL / "nr_hugepages"
         pages, free = text_of(path), text_of(folder / POOL / "free_hugepages")
         if pages is not None and free is not None:
-            found.append(Pool(int(folder.name[4:]), int(pages), int(free), path))
+            found.append(Pool(int(folder.name[4:]), int(pages), int(free), path, available_bytes_of(folder)))
     return sorted(found)
+
+
+def available_bytes_of(node: Path) -> int:
+    """Of one NUMA node; what the whole host could give where the node does not tell."""
+    amounts = dict(re.findall(r"^Node \d+ (\S+): +(\d+) kB$", text_of(node / "meminfo") or "", flags=re.M))
+    names = ("MemFree", "Active(file)", "Inactive(file)")
+    return sum(int(amounts[name]) << 10 for name in names) if set(names) <= set(amounts) else free_memory_bytes()
 
 
 def chosen(text: str) -> str:
@@ -134,6 +146,25 @@ def sysfs_of(device: str) -> Optional[Path]:
         return folder if text_of(folder / "ifindex") == str(socket.if_nametoindex(device)) else None
     except OSError:
         return None
+
+
+def network_namespaces() -> set[int]:
+    """The inode numbers of the network namespaces that there are, as far as this process may see: those of threads,
+    of descriptors and of mounts. Source: namespaces(7), proc(5).
+    """
+    links = itertools.chain(*(glob.iglob(f"/proc/[0-9]*/{where}") for where in ("task/[0-9]*/ns/net", "fd/[0-9]*")))
+    found = {link_of(link) for link in links}
+    mounts = (text_of(Path(path), errors="replace") or "" for path in glob.iglob("/proc/[0-9]*/mountinfo"))
+    found.update(word for text in mounts for word in text.split())
+    return {int(word[5:-1]) for word in found if re.fullmatch(r"net:\[\d+\]", word)}
+
+
+def link_of(path: str) -> str:
+    """Where a symbolic link leads; nothing where it has gone or may not be read."""
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
 
 
 def interrupts(device: str) -> dict[int, str]:

@@ -9,13 +9,16 @@ before each change, so that whatever ends a tune, its undo knows. Settings and f
 import itertools
 import json
 import os
+import re
 from pathlib import Path
 
+from .. import probe
 from . import knobs
 from .common import Failure
 
 DEFAULT = Path("/run/hugepcap/tune.json")
 HOST = "host"
+SCOPE = re.compile(rf"{HOST}|\S+@[0-9]+")
 
 
 def scope_of(device):
@@ -25,8 +28,8 @@ def scope_of(device):
 def is_state(found):
     """Whether all of it can be undone."""
     return isinstance(found, dict) and all(
-        isinstance(settings, dict) and settings and all(itertools.starmap(knobs.is_setting, settings.items()))
-        for settings in found.values())
+        SCOPE.fullmatch(scope) and isinstance(settings, dict) and settings
+        and all(itertools.starmap(knobs.is_setting, settings.items())) for scope, settings in found.items())
 
 
 class State:
@@ -59,6 +62,14 @@ class State:
         if not self.before[scope]:
             del self.before[scope]
         self.save()
+
+    def drop_the_gone(self):
+        """Leaves out the interfaces whose namespace has gone, and their settings with it; their names."""
+        alive = probe.network_namespaces()
+        gone = [scope for scope in self.before if scope != HOST and int(scope.rpartition("@")[2]) not in alive]
+        for scope in gone:
+            del self.before[scope]
+        return [scope.rpartition("@")[0] for scope in gone]
 
     def to_undo(self, scope):
         """[(scope, key, value before)], the last change first; the host's only with the last interface."""

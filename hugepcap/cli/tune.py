@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from .. import probe
+from .. import _ring, probe
 from . import common, knobs
 from .state import DEFAULT, HOST, State, scope_of
 
@@ -39,8 +39,23 @@ def tune(interface, pool, dry_run, undo, state):
         failed = take_back(kept, interface, dry_run)
     else:
         common.check_interface(interface)
+        check_pool(pool)
         failed = apply(wanted_settings(interface, pool), kept, dry_run)
+        if pool and not probe.pools():
+            common.note(f"--pool {common.size_text(pool)}: this kernel has no huge pages of 2 MiB to reserve")
+            failed += 1
     sys.exit(common.ERROR if failed else common.OK)
+
+
+def check_pool(pool):
+    """Failure for more huge pages than a node has memory for."""
+    for node in probe.pools() if pool else ():
+        more = pool - node.free * probe.HUGE_BYTES
+        most = int(node.available_bytes * _ring.FREE_MEMORY_SHARE) // probe.HUGE_BYTES * probe.HUGE_BYTES
+        if more > most:
+            raise common.Failure(
+                f"--pool {common.size_text(pool)}: node {node.node} has {node.free} free huge pages, and memory for "
+                f"{common.size_text(most)} more: ask for at most {common.size_text(most + pool - more)}")
 
 
 def wanted_settings(device, pool):
@@ -78,6 +93,11 @@ def set_and_keep(scope, knob, now, kept, dry_run):
 def take_back(kept, device, dry_run):
     """Restores what was there; how many settings could not be."""
     scope = scope_of(device)
+    dropped = kept.drop_the_gone()
+    for name in dropped:
+        common.note(f"{name} has gone with its network namespace, and its settings with it")
+    if dropped and not dry_run:
+        kept.save()
     if scope not in kept.before and set(kept.before) != {HOST}:
         raise common.Failure(f"{kept.path} knows of no tune of {device} to undo")
     gone = device not in common.interfaces()

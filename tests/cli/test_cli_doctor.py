@@ -111,10 +111,9 @@ def test_wrong_input(network, arguments, code, words):
 
 
 def test_a_terminal_without_these_signs(link):
-    """Of another encoding, or none: marks it does not have are no reason to end."""
-    for encoding in ("latin-1", "ascii"):
-        done = run("doctor", link.far, code=None, env=dict(os.environ, PYTHONIOENCODING=encoding))
-        assert done.returncode in (0, 3) and "? packet sockets" in done.stdout
+    """Marks that its encoding does not have are no reason to end."""
+    done = run("doctor", link.far, code=None, encoding="latin-1", env=dict(os.environ, PYTHONIOENCODING="latin-1"))
+    assert done.returncode in (0, 3) and "? packet sockets" in done.stdout
 
 
 def test_devices(link):

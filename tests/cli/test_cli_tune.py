@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -117,6 +118,29 @@ def test_tuned_twice_is_undone_to_the_first(sysfs, state, joining):
     assert (sysfs.words(), ethtool.features(joining)) == before
 
 
+def test_a_pool_larger_than_memory(sysfs, state, joining):
+    """Nothing is changed. The second node has 100 MiB to give, and a huge page that is free."""
+    sysfs.write("node/node1/meminfo", "\n".join(f"Node 1 {name}: {kib} kB" for name, kib in (
+        ("MemFree", 60 << 10), ("Active(file)", 30 << 10), ("Inactive(file)", 10 << 10), ("Dirty", 4 << 20))))
+    before = sysfs.words(), ethtool.features(joining)
+    for given, words in (("100T", "node 0 has 0 free huge pages, and memory for"),
+                         ("77M", "node 1 has 1 free huge pages, and memory for 74 MiB more: ask for at most 76 MiB")):
+        for option in ([], ["--dry-run"]):
+            done = tune(sysfs, state, joining, "--pool", given, *option, code=1)
+            assert words in done.stderr and not done.stdout
+    assert (sysfs.words(), ethtool.features(joining)) == before and not state.exists()
+    tune(sysfs, state, joining, "--pool", "76M")
+
+
+def test_a_host_without_huge_pages(sysfs, state, joining):
+    """The rest is done."""
+    shutil.rmtree(sysfs.folder / "node/node0/hugepages")
+    shutil.rmtree(sysfs.folder / "node/node1/hugepages")
+    done = tune(sysfs, state, joining, "--pool", "8M", code=1)
+    assert "--pool 8 MiB: this kernel has no huge pages of 2 MiB to reserve" in done.stderr
+    assert sysfs.words()["thp/enabled"] == "madvise"
+
+
 def test_nothing_to_change(sysfs, state, joining):
     tune(sysfs, state, joining)
     assert tune(sysfs, state, joining).stdout == "nothing to change\n"
@@ -139,6 +163,50 @@ def test_an_interface_that_has_gone_is_forgotten_when_undone(sysfs, state, joini
     netns.ip(f"link del {joining}")
     done = tune(sysfs, state, joining, "--undo")
     assert sysfs.words() == before and "has gone" in done.stderr and not state.exists()
+
+
+IN_A_NAMESPACE = """
+ip link add far type veth peer name near && ethtool -K far gro on rx-udp-gro-forwarding on && exec "$@"
+"""
+
+
+def tuned_in_a_namespace_that_has_gone(sysfs, state):
+    command = ["unshare", "--net", "sh", "-c", IN_A_NAMESPACE, "sh"]
+    run("tune", "far", "--state", state, prefix=[*sysfs.prefix(), *command])
+    assert sysfs.words()["thp/enabled"] == "madvise"
+
+
+def test_the_host_is_restored_though_a_namespace_has_gone(sysfs, state, network):
+    """A device of the same name need not be here."""
+    before = sysfs.words()
+    tuned_in_a_namespace_that_has_gone(sysfs, state)
+    kept = state.read_text()
+    assert "far has gone with its network namespace" in tune(sysfs, state, "far", "--undo", "--dry-run").stderr
+    assert sysfs.words() != before and state.read_text() == kept
+    tune(sysfs, state, "far", "--undo")
+    assert sysfs.words() == before and not state.exists()
+
+
+def test_a_namespace_that_has_gone_is_nothing_to_wait_for(sysfs, state, joining):
+    before = sysfs.words(), ethtool.features(joining)
+    tuned_in_a_namespace_that_has_gone(sysfs, state)
+    tune(sysfs, state, joining)
+    tune(sysfs, state, joining, "--undo")
+    assert (sysfs.words(), ethtool.features(joining)) == before and not state.exists()
+
+
+def test_a_namespace_that_a_mount_keeps_is_waited_for(sysfs, state, joining, tmp_path):
+    """As those of `ip netns` are, without a process in them."""
+    name = tmp_path / "ns"
+    name.touch()
+    prefix = [*sysfs.prefix(), "sh", "-c", IN_A_NAMESPACE, "sh"]
+    try:
+        run("tune", "far", "--state", state, prefix=["unshare", f"--net={name}", *prefix])
+        tune(sysfs, state, joining)
+        tune(sysfs, state, joining, "--undo")
+        assert sysfs.words()["thp/enabled"] == "madvise" and state.exists()
+    finally:
+        subprocess.run(["umount", name], check=True, timeout=30)
 
 
 def test_read_only_sysfs(sysfs, state, joining):
