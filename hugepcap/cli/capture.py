@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from .. import _ring
+from .. import _pcap, _ring
 from . import common, outputs, rings, savefile
 from .lanes import Budget, Capture, Lane
 from .meter import meter
@@ -45,7 +45,8 @@ class Rotation(click.ParamType):
 @common.command(example=EXAMPLE, codes="0 done, also after Ctrl-C, 1 an error, 2 wrong usage")
 @common.interface_option("Where to capture; `any` is all of them.")
 @click.option("-c", "--count", type=click.IntRange(1), metavar="N", help="Stop after N packets.")
-@click.option("-w", "--write", metavar="FILE", help="Write a file with nanoseconds; - is standard output.")
+@click.option("-w", "--write", type=click.Path(allow_dash=True), metavar="FILE",
+              help="Write a file with nanoseconds; - is standard output.")
 @click.option("--format", "form", type=click.Choice(savefile.FORMATS),
               help="Of the file.  [default: pcapng where FILE ends in .pcapng, else pcap]")
 @click.option("-f", "--filter", "expression", metavar="FILTER", help="Only packets that match, see pcap-filter(7).")
@@ -54,10 +55,12 @@ class Rotation(click.ParamType):
               help="Begin a new file before it is larger than SIZE (1G), or after TIME (60s, 5m, 1h): "
                    "FILE.000001.pcap and so on, each there under its name when it is complete.")
 @click.option("--keep", type=click.IntRange(1), metavar="N", help="Keep the newest N files of this run.")
-@click.option("--policy", type=click.Choice(_ring.POLICIES), default="auto", show_default=True,
-              help="Where the ring's memory comes from; auto: hugetlb, thp, stock.")
-@click.option("--strict", is_flag=True, help="Fail rather than fall back to other memory.")
-@click.option("--ring", type=common.RING_SIZE, metavar="SIZE", help="Bytes of the ring.  [default: 64M]")
+@click.option("--policy", type=click.Choice(_ring.POLICIES),
+              help="Where the ring's memory comes from; auto: hugetlb, thp, stock.  [default: $HUGEPCAP_POLICY or auto]")
+@click.option("--strict/--no-strict", default=None,
+              help="Fail rather than fall back to other memory.  [default: $HUGEPCAP_STRICT]")
+@click.option("--ring", type=common.RING_SIZE, metavar="SIZE",
+              help="Bytes of the ring.  [default: $HUGEPCAP_RING or 64M]")
 @click.option("--fanout", type=click.IntRange(1, 256), default=1, metavar="N",
               help="N rings, each with a thread and with -w a file of its own: FILE-0.pcap, FILE-1.pcap ...")
 @click.option("--fanout-mode", type=click.Choice(list(rings.FANOUT_MODES)), default="hash", show_default=True,
@@ -74,6 +77,7 @@ def capture(interface, count, write, form, expression, seconds, rotate, keep, po
     What had come when it ends is kept; a second Ctrl-C ends it at once. On a terminal -w shows live counters;
     elsewhere a line says when it has begun, and others what it got, on standard error.
     """
+    check_device(interface)
     check_files(write, rotate, keep, as_json, fanout)
     settings = {"policy": policy, "strict": strict, "ring_bytes": ring, "filter": expression}
     lines = {"link_header": link_header, "hexdump": hexdump, "as_json": as_json}
@@ -90,6 +94,12 @@ def capture(interface, count, write, form, expression, seconds, rotate, keep, po
     for lane in running.lanes:
         if lane.error is not None:
             raise lane.error
+
+
+def check_device(name):
+    """Failure for one that is neither an interface nor another device of libpcap's."""
+    if _ring.datalink_of(name) is None and name not in (device for device, _, _ in _pcap.devices()):
+        common.check_interface(name)
 
 
 def check_files(write, rotate, keep, as_json, fanout):

@@ -43,10 +43,10 @@ def namespace_command():
     """This command again, in a new network namespace; as an ordinary user in a user namespace, too."""
     unshare = shutil.which("unshare")
     if unshare is None:
-        raise click.ClickException("the demo needs unshare (Debian: apt-get install util-linux)")
+        raise common.Failure("the demo needs unshare (Debian: apt-get install util-linux)")
     flags = ["--net"] if os.geteuid() == 0 else ["--user", "--map-root-user", "--net"]
     if subprocess.run([unshare, *flags, "true"], capture_output=True).returncode != 0:
-        raise click.ClickException(
+        raise common.Failure(
             "a network namespace cannot be made here: run it as root, or allow unprivileged user namespaces "
             "(sysctl kernel.unprivileged_userns_clone=1, or user.max_user_namespaces above 0)")
     return [unshare, *flags, sys.executable, "-m", "hugepcap.cli"]
@@ -55,7 +55,7 @@ def namespace_command():
 def make_link():
     """The veth pair. Without IPv6 the kernel sends nothing of its own over it."""
     if shutil.which("ip") is None:
-        raise click.ClickException("the demo needs ip (Debian: apt-get install iproute2)")
+        raise common.Failure("the demo needs ip (Debian: apt-get install iproute2)")
     commands = [f"link add {SENDER} type veth peer name {RECEIVER}", f"link set {SENDER} up", f"link set {RECEIVER} up"]
     for link in (SENDER, RECEIVER):
         setting = Path("/proc/sys/net/ipv6/conf", link, "disable_ipv6")
@@ -65,7 +65,7 @@ def make_link():
     for command in commands:
         done = subprocess.run(["ip", *command.split()], capture_output=True, text=True)
         if done.returncode != 0:
-            raise click.ClickException(f"ip {command}: {done.stderr.strip()}")
+            raise common.Failure(f"ip {command}: {done.stderr.strip()}")
 
 
 def run(count, path):
@@ -88,7 +88,7 @@ def run(count, path):
         received, dropped, _ = reader.stats()
     report(path, sent[0], captured, dropped, seconds, first)
     if captured != count or missing:
-        raise click.ClickException(f"{count - captured} packets are missing")
+        raise common.Failure(f"{count - captured} packets are missing")
 
 
 def capture(reader, dumper, count, sequence_of):

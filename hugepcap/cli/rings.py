@@ -23,7 +23,16 @@ def open_all(stack, interface, snaplen, promiscuous, count, mode, settings):
                for _ in range(count)]
     if count > 1:
         share(readers, FANOUT_MODES[mode])
+    elif constants.DLT_LINUX_SLL2 in readers[0].list_datalinks():
+        name_interfaces(readers[0], settings["filter"])
     return readers
+
+
+def name_interfaces(reader, expression):
+    """On `any`, as tcpdump does: each packet says where it was captured. The filter goes with the link type before."""
+    reader.set_datalink(constants.DLT_LINUX_SLL2)
+    if expression is not None:
+        reader.setfilter(expression)
 
 
 def share(readers, kind):

@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Packets as lines, in the words of `tcpdump -n -S`, and as JSON; dpkt takes them apart."""
+"""Packets as lines, in the words of `tcpdump -n -S`, and as JSON: the link layer, and what there is in any."""
 
+import functools
 import json
+import socket
 import time
-
-import dpkt
+from typing import NamedTuple
 
 from .. import constants
+from . import words
 
 ETHERNET_NAMES = {0x0800: "IPv4", 0x0806: "ARP", 0x86DD: "IPv6", 0x8100: "802.1Q", 0x88A8: "802.1Q-QinQ"}
 TAGS = (0x8100, 0x88A8)
-TCP_FLAGS = ((0x01, "F"), (0x02, "S"), (0x04, "R"), (0x08, "P"), (0x10, "."), (0x20, "U"), (0x40, "E"), (0x80, "W"))
-ICMP = {0: "echo reply", 8: "echo request"}
-ICMP6 = {128: "echo request", 129: "echo reply", 133: "router solicitation", 134: "router advertisement",
-         135: "neighbor solicitation", 136: "neighbor advertisement"}
-PROTOCOLS = {2: "igmp", 41: "IP6", 47: "GREv0", 50: "ESP", 89: "OSPF", 132: "sctp"}
+LENGTH_MAX = 1500    # up to this the "ethertype" of a frame is its length: IEEE 802.3
+SNAP = b"\xaa\xaa\x03\0\0\0"    # and then the ethertype
+FAMILIES = {2: 0x0800, 24: 0x86DD, 28: 0x86DD, 30: 0x86DD}    # of BSDs
+DLT_NULL, DLT_LOOP, DLT_IPV4, DLT_IPV6 = 0, 108, 228, 229
+WAYS = {0: "In", 1: "B", 2: "M", 3: "P", 4: "Out"}
 
 
 def line(header, data, linktype, link_header=False):
@@ -26,36 +28,82 @@ def line(header, data, linktype, link_header=False):
 
 def described(header, data, linktype, link_header=False):
     try:
-        return of_link(header, data, linktype, link_header)
-    except (dpkt.dpkt.Error, IndexError, ValueError):
-        return f"[{len(data)} bytes that do not decode]"
+        link = take_link(data, linktype)
+    except IndexError:
+        return " [|ether]" if linktype == constants.DLT_EN10MB else f"[{len(data)} bytes that do not decode]"
+    try:
+        text = network(link.kind, link.payload, header.getlen() - (len(data) - len(link.payload)))
+    except RecursionError:    # IP in IP in IP ...
+        text = f"[{len(data)} bytes that do not decode]"
+    if link_header and linktype == constants.DLT_EN10MB:
+        return frame(header, data, link.tags) + text.removeprefix("IP ").removeprefix("IP6 ").removeprefix("ARP, ")
+    return link.prefix + text
 
 
-def of_link(header, data, linktype, link_header):
-    kind, payload, tags = take_link(data, linktype)
-    if not link_header or linktype != constants.DLT_EN10MB:
-        return network(kind, payload, header.getlen() - (len(data) - len(payload)))
-    macs = " > ".join(dpkt.utils.mac_to_str(mac) for mac in (data[6:12], data[:6]))
-    words = f"{macs}, {ethertype(two_bytes(data, 12))}, length {header.getlen()}: "
+def frame(header, data, tags):
+    """The MACs and what is between them and the packet."""
+    macs = " > ".join(":".join(f"{byte:02x}" for byte in mac) for mac in (data[6:12], data[:6]))
+    outer = two_bytes(data, 12)
+    if outer <= LENGTH_MAX:
+        return f"{macs}, "
+    text = f"{macs}, {ethertype(outer)}, length {header.getlen()}: "
     for tag, inner in tags:
-        words += f"vlan {tag & 0xfff}, p {tag >> 13}, {ethertype(inner)}, "
-    text = network(kind, payload, header.getlen() - (len(data) - len(payload)))
-    return words + text.removeprefix("IP ").removeprefix("IP6 ").removeprefix("ARP, ")
+        text += f"vlan {tag & 0xfff}, p {tag >> 13}, {ethertype(inner)}, "
+    return text
+
+
+class Link(NamedTuple):
+    """What is under a packet: the ethertype (or the words for what is none), what follows, [(VLAN tag, ethertype
+    behind it)], and what stands before the packet's words."""
+
+    kind: object
+    payload: bytes
+    tags: list = []
+    prefix: str = ""
 
 
 def take_link(data, linktype):
-    """(ethertype, what follows, [(VLAN tag, ethertype behind it)]) of a packet. IndexError for a short one."""
-    if linktype == constants.DLT_RAW:
-        return {4: 0x0800, 6: 0x86DD}.get(data[0] >> 4, 0), data, []
-    at = {constants.DLT_LINUX_SLL: 14, constants.DLT_LINUX_SLL2: 0}.get(linktype, 12)
-    kind = two_bytes(data, at)
-    at = 20 if linktype == constants.DLT_LINUX_SLL2 else at + 2
+    """The Link of a packet. IndexError for a short one."""
+    if linktype in (constants.DLT_RAW, DLT_IPV4, DLT_IPV6):
+        version = data[0] >> 4
+        return Link({4: 0x0800, 6: 0x86DD}.get(version, f"unknown ip {version}"), data)
+    if linktype in (DLT_NULL, DLT_LOOP):
+        return family(data, linktype)
+    if linktype == constants.DLT_LINUX_SLL2:
+        prefix = f"{interface(int.from_bytes(data[4:8], 'big')):<5} {WAYS.get(data[10], '?'):<3} "
+        return behind(data, two_bytes(data, 0), 20)._replace(prefix=prefix)
+    at = 14 if linktype == constants.DLT_LINUX_SLL else 12
+    return behind(data, two_bytes(data, at), at + 2)
+
+
+def behind(data, kind, at):
     tags = []
     while kind in TAGS:
         tag, kind = two_bytes(data, at), two_bytes(data, at + 2)
         tags.append((tag, kind))
         at += 4
-    return kind, data[at:], tags
+    if kind > LENGTH_MAX:
+        return Link(kind, data[at:], tags)
+    if data[at:at + 6] == SNAP:
+        return Link(two_bytes(data, at + 6), data[at + 8:], tags)
+    return Link(f"802.3, length {kind}", data[at:], tags)
+
+
+def family(data, linktype):
+    """Of the loopback of a BSD: four bytes in the order of the host that captured, or (LOOP) of the network."""
+    number = int.from_bytes(data[:4], "big" if linktype == DLT_LOOP else "little")
+    if number > 0xffff:
+        number = int.from_bytes(data[:4], "big")
+    return Link(FAMILIES.get(number, f"AF Unknown ({number}), length {len(data)}"), data[4:])
+
+
+@functools.lru_cache
+def interface(index):
+    """Its name on this host, which need not be the one that captured."""
+    try:
+        return socket.if_indextoname(index)
+    except OSError:
+        return "?"
 
 
 def two_bytes(data, at):
@@ -68,90 +116,17 @@ def ethertype(kind):
 
 def network(kind, payload, length):
     """What is behind the link-layer header; `length` bytes on the wire."""
-    if kind == 0x0800:
-        packet = dpkt.ip.IP(payload)
-        return transport("IP", packet, packet.p, packet.len - packet.hl * 4, packet.offset > 0)
-    if kind == 0x86DD:
-        packet = dpkt.ip6.IP6(payload)
-        return transport("IP6", packet, packet.p, packet.plen, False)
-    if kind == 0x0806:
-        return arp(dpkt.arp.ARP(payload), length)
+    if isinstance(kind, str):
+        return kind
+    if kind in words.OF_ETHERTYPE:
+        return words.OF_ETHERTYPE[kind](payload, length)
     return f"ethertype Unknown (0x{kind:04x}), length {length}"
-
-
-def arp(packet, length):
-    asks, answers = dpkt.utils.inet_to_str(packet.tpa), dpkt.utils.inet_to_str(packet.spa)
-    if packet.op == dpkt.arp.ARP_OP_REQUEST:
-        known = f" ({dpkt.utils.mac_to_str(packet.tha)})" if any(packet.tha) else ""
-        return f"ARP, Request who-has {asks}{known} tell {answers}, length {length}"
-    return f"ARP, Reply {answers} is-at {dpkt.utils.mac_to_str(packet.sha)}, length {length}"
-
-
-def transport(name, packet, protocol, length, later_fragment):
-    """An IP packet with `length` bytes behind its header."""
-    ends = [dpkt.utils.inet_to_str(packet.src), dpkt.utils.inet_to_str(packet.dst)]
-    inner = packet.data
-    if later_fragment:
-        return f"{name} {' > '.join(ends)}: ip-proto-{protocol}"
-    if isinstance(inner, bytes):
-        return f"{name} {' > '.join(ends)}: {PROTOCOLS.get(protocol, f' ip-proto-{protocol}')} {length}"
-    if isinstance(inner, (dpkt.udp.UDP, dpkt.tcp.TCP)):
-        ends = [f"{end}.{port}" for end, port in zip(ends, (inner.sport, inner.dport))]
-    return f"{name} {' > '.join(ends)}: {contents(inner, length)}"
-
-
-def contents(inner, length):
-    if isinstance(inner, dpkt.udp.UDP):
-        return f"UDP, length {inner.ulen - 8}"
-    if isinstance(inner, dpkt.tcp.TCP):
-        return tcp(inner, length - inner.off * 4)
-    if isinstance(inner, dpkt.icmp.ICMP):
-        return icmp(inner, length)
-    if isinstance(inner, dpkt.icmp6.ICMP6):
-        return f"ICMP6, {ICMP6.get(inner.type, f'type-#{inner.type}')}{echo_of(inner)}, length {length}"
-    return f"{type(inner).__name__} {length}"
-
-
-def icmp(inner, length):
-    return f"ICMP {ICMP.get(inner.type, f'type-#{inner.type}')}{echo_of(inner)}, length {length}"
-
-
-def echo_of(inner):
-    """Which echo it is, of ICMP and ICMPv6."""
-    echo = isinstance(inner.data, (dpkt.icmp.ICMP.Echo, dpkt.icmp6.ICMP6.Echo))
-    return f", id {inner.data.id}, seq {inner.data.seq}" if echo else ""
-
-
-def tcp(inner, length):
-    flags = "".join(letter for bit, letter in TCP_FLAGS if inner.flags & bit) or "none"
-    words = f"Flags [{flags}]"
-    if length > 0 or inner.flags & 0x07:
-        words += f", seq {inner.seq}" + (f":{(inner.seq + length) & 0xffffffff}" if length > 0 else "")
-    if inner.flags & 0x10:
-        words += f", ack {inner.ack}"
-    words += f", win {inner.win}"
-    if inner.flags & 0x20:
-        words += f", urg {inner.urp}"
-    if inner.opts:
-        words += f", options [{','.join(tcp_options(inner.opts))}]"
-    return f"{words}, length {length}"
-
-
-def tcp_options(data):
-    """The words for each, up to the one that ends them."""
-    for kind, value in dpkt.tcp.parse_opts(data):
-        number = int.from_bytes(value, "big")
-        timestamps = f"TS val {number >> 32} ecr {number & 0xffffffff}"
-        yield {0: "eol", 1: "nop", 2: f"mss {number}", 3: f"wscale {number}", 4: "sackOK",
-               8: timestamps}.get(kind, f"unknown-{kind}")
-        if kind == 0:
-            return
 
 
 def hexdump(data, linktype):
     """What tcpdump's -x shows: 16 bytes a line, by their offset, of what is behind the link-layer header."""
     try:
-        payload = take_link(data, linktype)[1]
+        payload = take_link(data, linktype).payload
     except IndexError:
         payload = data
     for at in range(0, len(payload), 16):

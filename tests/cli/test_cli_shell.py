@@ -37,11 +37,16 @@ def test_all_commands_are_listed():
 
 
 def complete(words, current):
-    """What bash would be offered."""
+    """The words that bash would be offered."""
+    return [line.split(",")[1] for line in offered(words, current).splitlines()]
+
+
+def offered(words, current):
+    """What bash is told: of what kind a word is, and the word."""
     done = subprocess.run(argv(), stdout=subprocess.PIPE, text=True, timeout=60,
                           env=dict(os.environ, _HUGEPCAP_COMPLETE="bash_complete", COMP_WORDS=words,
                                    COMP_CWORD=str(current)))
-    return [line.split(",")[1] for line in done.stdout.splitlines()]
+    return done.stdout
 
 
 def test_completion_of_commands_options_and_interfaces(link):
@@ -49,6 +54,7 @@ def test_completion_of_commands_options_and_interfaces(link):
     assert set(complete("hugepcap capture --ro", 2)) == {"--rotate"}
     assert complete("hugepcap capture -i ne", 3) == [link.near]
     assert complete("hugepcap doctor f", 2) == [link.far]
+    assert complete("hugepcap capture -w /tm", 3) == ["/tm"] and "file" in offered("hugepcap capture -w /tm", 3)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
