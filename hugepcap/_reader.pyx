@@ -20,6 +20,7 @@ from ._source cimport WAIT_FOREVER, as_int
 
 from . import _capture, _pcap, aio
 from .errors import PcapError
+from .settings import check_ring_bytes
 
 cdef extern from *:
     """
@@ -330,6 +331,8 @@ def open_live(str device not None, snaplen, promisc, to_ms, /, *, policy=None, r
     reader.set_promisc(promisc)
     reader.set_timeout(to_ms)
     reader.set_immediate_mode(immediate)
+    if ring_bytes is not None:
+        check_ring_bytes(ring_bytes)
     for setting, given in ((reader.set_policy, policy), (reader.set_buffer_size, ring_bytes),
                            (reader.set_block_bytes, block_bytes), (reader.set_strict, strict)):
         if given is not None:

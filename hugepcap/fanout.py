@@ -25,6 +25,7 @@ from . import constants
 from ._batch import Batch
 from ._reader import Reader, open_live
 from .errors import PcapError
+from .settings import check_ring_bytes, ring_bytes_each
 from .slots import Slots
 
 SOL_PACKET = 263
@@ -404,10 +405,12 @@ def open_fanout(device: str, workers: int, mode: str = "hash", *, processes: boo
     packet begins with its network header, the worker is the result modulo their number). ``defragment`` puts IP fragments together first, so that they share their flow's hash; on
     for "hash" unless given. ``rollover``: a full ring's packets go to another worker. ``processes``: worker
     processes in place of threads. ``options`` are open_live()'s; ``snaplen`` (65535), ``promisc`` (1) and
-    ``to_ms`` (100) among them. Raises PcapError, ValueError. Source: packet(7).
+    ``to_ms`` (100) among them; ``ring_bytes`` is each worker's, and less where all would not fit into memory. Raises PcapError, ValueError. Source: packet(7).
     """
     if not 0 < workers <= WORKERS_MAX:
         raise ValueError(f"{workers} workers: a group has 1 to {WORKERS_MAX}")
+    options["ring_bytes"] = ring_bytes_each(workers, check_ring_bytes(options.get("ring_bytes") or 0),
+                                            options.get("strict"))
     whole_flows = mode == "hash" if defragment is None else defragment
     group = _Group(device, mode, defragment=whole_flows, rollover=rollover, program=program, options=options)
     return Fanout(group, workers, processes)

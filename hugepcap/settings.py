@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import warnings
 from collections.abc import Callable
 
 from . import _ring
+from .errors import from_errno
 
 _STRICT_VALUES = {"0": False, "1": True}
 
@@ -31,6 +33,13 @@ def check_policy(name: str) -> str:
     return name
 
 
+def check_ring_bytes(size: int) -> int:
+    """The size itself; 0 means the default. ValueError for a negative one."""
+    if size < 0:
+        raise ValueError(f"ring_bytes {size}: a ring has from 1 to {_ring.RING_BYTES_MAX} bytes; 0 leaves it to hugepcap")
+    return size
+
+
 def check_block_bytes(size: int) -> int:
     """The size itself. ValueError for what the kernel cannot take: a block is whole pages, at most 1 GiB."""
     if size and (size % _ring.PAGE_BYTES or not 0 < size <= _ring.BLOCK_BYTES_MAX):
@@ -43,6 +52,22 @@ def _strict(text: str) -> bool:
     if text not in _STRICT_VALUES:
         raise ValueError(f"{text!r} is none of {', '.join(_STRICT_VALUES)}")
     return _STRICT_VALUES[text]
+
+
+def ring_bytes_each(count: int, ring_bytes: int | None, strict: bool | None) -> int:
+    """What each of so many rings may ask for so that all fit into the memory that is free. None: as the environment
+    says. A RuntimeWarning where that is less than is wanted; PcapMemoryError where ``strict``.
+    """
+    settings = from_environment()
+    wanted = ring_bytes or settings.ring_bytes
+    most = int(_ring.free_memory_bytes() * _ring.FREE_MEMORY_SHARE) // count
+    if not 0 < most < wanted:
+        return wanted
+    short = f"{count} rings of {wanted} bytes do not fit into the memory that is free"
+    if settings.strict if strict is None else strict:
+        raise from_errno(errno.ENOMEM, "open", f"{short}; {most} bytes each would")
+    warnings.warn(f"hugepcap: {short}; asking for {most} bytes each", RuntimeWarning, stacklevel=2)
+    return most
 
 
 _VARIABLES: dict[str, tuple[str, Callable[[str], object]]] = {

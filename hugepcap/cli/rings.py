@@ -6,6 +6,7 @@ import socket
 
 from .. import constants
 from .._reader import open_live
+from ..settings import ring_bytes_each
 
 WAIT_MS = 100
 FANOUT_MODES = {
@@ -19,6 +20,9 @@ SOL_PACKET, PACKET_FANOUT = 263, 18
 
 def open_all(stack, interface, snaplen, promiscuous, count, mode, settings):
     """The readers, which `stack` closes. With several, none gets a packet before all share."""
+    if count > 1:
+        each = ring_bytes_each(count, settings["ring_bytes"], settings["strict"])
+        settings = {**settings, "ring_bytes": each}
     readers = [stack.enter_context(open_live(interface, snaplen, promiscuous, WAIT_MS, held=count > 1, **settings))
                for _ in range(count)]
     if count > 1:

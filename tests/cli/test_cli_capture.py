@@ -20,7 +20,9 @@ import netns
 from command import COMMAND, UNPRIVILEGED, Running, argv, refused
 from helpers import send, wait_until
 from helpers.savefile import read_pcap
+from hugepcap import _ring
 from hugepcap._generate import build_packet, sequence_of
+from hugepcap.settings import ring_bytes_each
 
 SIZES = {"sizes": (60, 200)}
 RING = ("--ring", "256M")
@@ -435,6 +437,16 @@ def test_fanout_counts_all_rings_together(link):
         send(link.near, 1500, flows=50)
         lines, summary = capture.finish()
     assert len(lines.splitlines()) == 1000 and counts(summary)[0] == 1000
+
+
+def test_fanout_of_rings_that_do_not_all_fit_into_memory(network):
+    """Each would, for itself."""
+    size = _ring.free_memory_bytes() // 2 >> 20
+    said = refused("capture", "-i", "lo", "--fanout", 4, "--ring", f"{size}M", "--strict", "-c", 1)
+    assert f"4 rings of {size << 20} bytes do not fit into the memory that is free" in said
+    with pytest.warns(RuntimeWarning, match="asking for [0-9]+ bytes each"):
+        each = ring_bytes_each(4, size << 20, False)
+    assert 0 < each * 4 <= (size << 20) * 2
 
 
 def test_fanout_with_a_filter(link, tmp_path):

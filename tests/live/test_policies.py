@@ -41,7 +41,8 @@ def test_setters_are_the_arguments(link):
 
 @pytest.mark.parametrize("options, match", [
     ({"policy": "huge"}, "auto, hugetlb, thp"), ({"policy": ""}, "auto"), ({"block_bytes": 5000}, "multiple of 4096"),
-    ({"block_bytes": -4096}, "multiple"), ({"block_bytes": 2 << 30}, "at most"),
+    ({"block_bytes": -4096}, "multiple"), ({"ring_bytes": -1}, "0 leaves it to hugepcap"),
+    ({"block_bytes": 2 << 30}, "at most"),
 ])
 def test_bad_settings(link, options, match):
     with pytest.raises(ValueError, match=match):
