@@ -5,6 +5,7 @@ Verdicts: "ok"; "info" where nothing can or need be mended; "warn" where capture
 "fail" where they cannot work.
 """
 
+import os
 import shlex
 import socket
 import sys
@@ -43,6 +44,9 @@ def of_host(ring_bytes):
 def rights(refusal):
     if refusal is None:
         return Finding("packet sockets", "ok", "may be opened")
+    if os.geteuid() == 0:
+        return Finding("packet sockets", "fail", f"refused: {refusal.strerror}; root has no CAP_NET_RAW here: a container "
+                                                 "gets it when it is started, by --cap-add NET_RAW")
     return Finding("packet sockets", "fail", f"refused: {refusal.strerror}; they take root or CAP_NET_RAW",
                    (shlex.join(["sudo", *sys.argv]),))
 
@@ -90,7 +94,8 @@ def thp(patched):
     mode = probe.thp_mode()
     what = "transparent huge pages"
     if mode is None:
-        return Finding(what, "info", "not in this kernel")
+        hidden = not probe.THP.parent.parent.is_dir()
+        return Finding(what, "info", "not to be seen: there is no /sys here" if hidden else "not in this kernel")
     if mode != "never" or not patched:
         return Finding(what, "ok" if mode != "never" else "info", mode)
     return Finding(what, "warn", "never: rings of the policy thp get small pages in the program",

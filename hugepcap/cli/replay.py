@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """`hugepcap replay`: sends the packets of a file, at their own pace or another."""
 
+import itertools
 import os
 import sys
 
@@ -12,7 +13,7 @@ from .._reader import open_offline
 from . import common, progress, testlink
 
 BATCH = 1024
-RECORD_BYTES, FILE_HEADER_BYTES = 16, 24    # of a pcap file: for the bar
+RECORD_BYTES, FILE_HEADER_BYTES = 16, 24    # of a pcap file; records of next_batch() have as many
 EXAMPLE = """
 hugepcap replay trace.pcap -i hp0
 hugepcap replay trace.pcapng -i hp0 --topspeed --loop 10
@@ -29,7 +30,8 @@ hugepcap replay trace.pcap -i hp0 --multiplier 2
 @click.option("--multiplier", type=common.Amount(1e9), metavar="N",
               help="Times the pace of the file.  [default: 1]")
 @click.option("--topspeed", is_flag=True, help="As fast as it goes.")
-@click.option("--loop", default=1, show_default=True, type=click.IntRange(1), metavar="N", help="So many times.")
+@click.option("--loop", default=1, show_default=True, type=click.IntRange(0), metavar="N",
+              help="So many times; 0: until Ctrl-C.")
 @click.option("--over", type=click.Choice(progress.OVER), default="ring", show_default=True,
               help="A PACKET_TX_RING or sendmmsg(2).")
 def replay(file, interface, pps, mbps, multiplier, topspeed, loop, over, yes, as_json):
@@ -40,14 +42,19 @@ def replay(file, interface, pps, mbps, multiplier, topspeed, loop, over, yes, as
     """
     progress.at_most_one(pps=pps, mbps=mbps, multiplier=multiplier, topspeed=topspeed)
     testlink.require(interface, yes)
-    if file == "-" and loop > 1:
+    if file == "-" and loop != 1:
         raise click.UsageError("standard input can be read once: --loop takes a file")
     takes = _ring.datalink_of(interface)
     speed = 0.0 if pps or mbps or topspeed else multiplier or 1.0
     with progress.bar(f"replay on {interface}", total_of(file, loop)) as update, progress.one_cpu(), \
             Sender(interface, ring=over == "ring", rate_pps=pps or 0, rate_bps=progress.bits_of(mbps), speed=speed,
                    progress=lambda packets, size: update(size + RECORD_BYTES * packets, packets, size)) as sender:
-        done = send_all(sender, file, loop, takes)
+        try:
+            done = send_all(sender, file, loop, takes)
+        except BaseException:
+            if sender.sent().packets:
+                progress.report(sender.sent(), as_json, refused=sender.refused, over=over)
+            raise
     sent, refused = sender.sent(), sender.refused
     progress.report(sent, as_json, refused=refused, over=over)
     if refused:
@@ -60,9 +67,10 @@ def send_all(sender, file, loop, takes):
     """False where Ctrl-C ended it."""
     try:
         sender.prepare_replay()
-        for _ in range(loop):
+        for _ in range(loop) if loop else itertools.count():
             sender.restart()
-            send_once(sender, file, takes)
+            if not send_once(sender, file, takes):
+                break
         sender.finish()
     except KeyboardInterrupt:
         return False
@@ -70,7 +78,8 @@ def send_all(sender, file, loop, takes):
 
 
 def send_once(sender, file, takes):
-    """The device must take packets as the file has them."""
+    """How many packets there were. The device must take them as the file has them."""
+    count = 0
     with open_offline(file) as reader:
         has = reader.datalink()
         if has != takes:
@@ -79,11 +88,12 @@ def send_once(sender, file, takes):
         while True:
             packets, records = reader.next_batch(BATCH)
             if not records:
-                return
+                return count
             sender.replay(packets, records)
+            count += len(records) // RECORD_BYTES
 
 
 def total_of(file, loop):
-    """About how many bytes the packets have with their records; None for a pipe."""
-    size = os.path.getsize(file) if os.path.isfile(file) else 0
+    """About how many bytes the packets have with their records; None for a pipe, and where there is no end."""
+    size = os.path.getsize(file) if loop and os.path.isfile(file) else 0
     return max(size - FILE_HEADER_BYTES, 1) * loop if size else None

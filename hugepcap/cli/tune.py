@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`hugepcap tune`: does what the doctor advises, and takes it back."""
+"""`hugepcap tune`: does most of what the doctor advises, and takes it back."""
 
 import errno
 import sys

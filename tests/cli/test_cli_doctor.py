@@ -89,6 +89,17 @@ def test_without_rights(link):
     assert "policy stock" not in done.stdout
 
 
+def test_root_without_rights(link):
+    """sudo would not help."""
+    done = run("doctor", link.far, code=4, prefix=["setpriv", "--bounding-set=-net_raw"])
+    assert "✗ packet sockets" in done.stdout and "--cap-add NET_RAW" in done.stdout and "sudo" not in done.stdout
+
+
+def test_without_sysfs(link):
+    hidden = ["unshare", "-m", "sh", "-ec", 'mount -t tmpfs none /sys; exec "$@"', "sh"]
+    assert "no /sys here" in findings(link.far, code=None, prefix=hidden)["transparent huge pages"]["text"]
+
+
 def test_a_ring_that_is_too_large(link):
     found = findings(link.far, "--ring", "100G", code=3)["memory"]
     assert found["verdict"] == "warn" and found["text"].endswith("for a ring of 100 GiB: it will be smaller")

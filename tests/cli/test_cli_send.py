@@ -208,6 +208,17 @@ def test_replay_in_a_loop(reader, link, file):
     assert figures["packets"] == 6000 and read(reader, 6000) == PACKETS * 3
 
 
+def test_replay_in_a_loop_without_end(reader, link, file):
+    with Running("replay", file, "-i", link.near, "--topspeed", "--loop", 0) as sender:
+        assert read(reader, 6000) == PACKETS * 3
+        assert sender.finish(130, signal.SIGINT)[0].startswith("sent ")
+
+
+def test_replay_a_file_without_packets(link, tmp_path):
+    file = write_pcap(tmp_path / "empty.pcap", [])
+    assert run_json("replay", file, "-i", link.near, "--loop", 0)["packets"] == 0
+
+
 def test_replay_each_pass_at_its_own_pace(link, file):
     assert run_json("replay", file, "-i", link.near, "--loop", 2)["seconds"] >= 2 * 0.1999
 
@@ -239,13 +250,18 @@ def test_replay_is_interrupted(link, tmp_path):
 def test_a_file_that_breaks_off(link, tmp_path, file):
     broken = tmp_path / "broken.pcap"
     broken.write_bytes(Path(file).read_bytes()[:-5])
-    assert "truncated" in run("replay", broken, "-i", link.near, "--topspeed", code=1).stderr
+    with hugepcap.open_live(link.far, 65535, 1, 20) as reader:
+        done = run("replay", broken, "-i", link.near, "--topspeed", code=1)
+        assert "truncated" in done.stderr
+        sent = int(done.stdout.removeprefix("sent ").split()[0].replace(",", ""))
+        assert read(reader, sent) == PACKETS[:sent] and reader.stats()[0] == sent > 0
 
 
 @pytest.mark.parametrize("arguments, code, words", [
     (["/nosuch/file"], 1, "/nosuch/file: No such file or directory"),
     (["/etc/passwd"], 1, "unknown file format"),
     (["-", "--loop", "2"], 2, "standard input can be read once"),
+    (["-", "--loop", "0"], 2, "standard input can be read once"),
     (["x", "--topspeed", "--multiplier", "2"], 2, "--multiplier and --topspeed exclude each other"),
     (["x", "--multiplier", "0"], 2, "is not in the range"),
     (["x", "--multiplier", "nan"], 2, "'nan' is not a number"),
