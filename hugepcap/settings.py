@@ -36,7 +36,8 @@ def check_policy(name: str) -> str:
 def check_ring_bytes(size: int) -> int:
     """The size itself; 0 means the default. ValueError for a negative one."""
     if size < 0:
-        raise ValueError(f"ring_bytes {size}: a ring has from 1 to {_ring.RING_BYTES_MAX} bytes; 0 leaves it to hugepcap")
+        raise ValueError(f"ring_bytes {size}: a ring has from 1 to {_ring.RING_BYTES_MAX} bytes; "
+                         "0 leaves it to hugepcap")
     return size
 
 

@@ -56,7 +56,8 @@ class Rotation(click.ParamType):
                    "FILE.000001.pcap and so on, each there under its name when it is complete.")
 @click.option("--keep", type=click.IntRange(1), metavar="N", help="Keep the newest N files of this run.")
 @click.option("--policy", type=click.Choice(_ring.POLICIES),
-              help="Where the ring's memory comes from; auto: hugetlb, thp, stock.  [default: $HUGEPCAP_POLICY or auto]")
+              help="Where the ring's memory comes from; auto: hugetlb, thp, stock.  "
+                   "[default: $HUGEPCAP_POLICY or auto]")
 @click.option("--strict/--no-strict", default=None,
               help="Fail rather than fall back to other memory.  [default: $HUGEPCAP_STRICT]")
 @click.option("--ring", type=common.RING_SIZE, metavar="SIZE",

@@ -45,8 +45,8 @@ def rights(refusal):
     if refusal is None:
         return Finding("packet sockets", "ok", "may be opened")
     if os.geteuid() == 0:
-        return Finding("packet sockets", "fail", f"refused: {refusal.strerror}; root has no CAP_NET_RAW here: a container "
-                                                 "gets it when it is started, by --cap-add NET_RAW")
+        return Finding("packet sockets", "fail", f"refused: {refusal.strerror}; root has no CAP_NET_RAW here: a "
+                                                 "container gets it when it is started, by --cap-add NET_RAW")
     return Finding("packet sockets", "fail", f"refused: {refusal.strerror}; they take root or CAP_NET_RAW",
                    (shlex.join(["sudo", *sys.argv]),))
 

@@ -134,7 +134,7 @@ def tcp(data, length):
 
 
 def tcp_numbers(data, flags, length):
-    sequence, acknowledged, window, urgent = *struct.unpack_from("!II", data, 4), number(data, 14, 2), number(data, 18, 2)
+    sequence, acknowledged, window, urgent = struct.unpack_from("!II2xH2xH", data, 4)
     text = ""
     if length > 0 or flags & 0x07:
         text += f", seq {sequence}" + (f":{(sequence + length) & 0xffffffff}" if length > 0 else "")
