@@ -23,6 +23,8 @@ cdef class Capture(Source):
     cdef int set_before_activation(self) except -1
     cdef int start(self, filter) except? -1000
     cdef int start_libpcap(self, filter) except? -1000
+    cdef object libpcap_error(self, int status, str reason)
 
 
+cdef int check_filter(filter) except -1
 cdef BPFProgram as_program(filter, int linktype, int snaplen, uint32_t netmask)

@@ -2,16 +2,16 @@
 """Capture: what a Reader is set up with, and how it is activated."""
 
 import errno
-import operator
+import os
 
 from libc.stdint cimport uint32_t, uint64_t
 
 from ._hp cimport HP_RING_BYTES_MAX
 from ._pcap cimport BPFProgram, PcapHandle, compile_filter, lookupnet
-from ._source cimport Source, as_int
+from ._source cimport Source, as_index, out_of_range
 
 from . import _pcap, _ring
-from .errors import PcapError, error_class
+from .errors import PcapError, PcapPermissionError, error_class
 from .settings import check_block_bytes, check_policy, from_environment
 
 # pcap_activate(3PCAP)'s results, as activate() and the set_ methods return them.
@@ -61,7 +61,7 @@ cdef class Capture(Source):
 
     def set_snaplen(self, snaplen, /) -> int:
         """Bytes to capture of each packet; outside 1..262144: all. 0, or -4 when already activated."""
-        cdef int wanted = as_int(snaplen)
+        cdef int wanted = self.int_arg(snaplen, "set_snaplen(snaplen)")
         rc = self.set_before_activation()
         if rc == 0:
             self.snaplen = wanted if 0 < wanted <= _ring.MAXIMUM_SNAPLEN else _ring.MAXIMUM_SNAPLEN
@@ -69,7 +69,7 @@ cdef class Capture(Source):
 
     def set_promisc(self, promisc, /) -> int:
         """Whether to take in packets for others as well. 0, or -4 when already activated."""
-        cdef int on = as_int(promisc)
+        cdef int on = self.int_arg(promisc, "set_promisc(promisc)")
         rc = self.set_before_activation()
         if rc == 0:
             self.promisc = on != 0
@@ -77,7 +77,7 @@ cdef class Capture(Source):
 
     def set_timeout(self, to_ms, /) -> int:
         """How many ms a read waits on an idle link; 0 or less: for ever. 0, or -4 when already activated."""
-        cdef int wait_ms = as_int(to_ms)
+        cdef int wait_ms = self.int_arg(to_ms, "set_timeout(to_ms)")
         rc = self.set_before_activation()
         if rc == 0:
             self.timeout_ms = wait_ms
@@ -89,9 +89,9 @@ cdef class Capture(Source):
         Up to 65,535 blocks of 2 MiB (128 GiB); pcapy-ng ends below 2^31. OverflowError beyond.
         """
         rc = self.set_before_activation()
-        wanted = operator.index(buffer_size)
+        wanted = as_index(buffer_size, "set_buffer_size(buffer_size)")
         if wanted > HP_RING_BYTES_MAX or wanted < -(1 << 31):
-            raise OverflowError(f"set_buffer_size: {wanted} bytes; a ring has at most {HP_RING_BYTES_MAX}")
+            raise out_of_range(wanted, "set_buffer_size(buffer_size)", -(1 << 31), HP_RING_BYTES_MAX)
         if rc == 0 and wanted > 0:
             self.settings.ring_bytes = wanted
         return rc
@@ -103,16 +103,16 @@ cdef class Capture(Source):
         kernel allocates; both take a kernel with CONFIG_PACKET_HUGE. "stock": the kernel's own ring, anywhere.
         "gfpnoretry", "vzalloc", "gfpretry": one attempt of the stock allocator alone.
         """
-        check_policy(policy)
         rc = self.set_before_activation()
+        check_policy(policy)
         if rc == 0:
             self.settings.policy = policy
         return rc
 
     def set_block_bytes(self, block_bytes, /) -> int:
         """Bytes of one block, whole pages; 0: as suits. 0, or -4 when already activated; ValueError."""
-        wanted = check_block_bytes(operator.index(block_bytes))
         rc = self.set_before_activation()
+        wanted = check_block_bytes(as_index(block_bytes, "set_block_bytes(block_bytes)"))
         if rc == 0:
             self.settings.block_bytes = wanted
         return rc
@@ -126,7 +126,7 @@ cdef class Capture(Source):
 
     def set_rfmon(self, rfmon, /) -> int:
         """Monitor mode for a wireless device (through libpcap). 0, or -4 when already activated."""
-        cdef int on = as_int(rfmon)
+        cdef int on = self.int_arg(rfmon, "set_rfmon(rfmon)")
         rc = self.set_before_activation()
         if rc == 0:
             self.rfmon = on != 0
@@ -134,7 +134,7 @@ cdef class Capture(Source):
 
     def set_immediate_mode(self, immediate, /) -> int:
         """Hands packets over within about a millisecond, at the cost of more and emptier blocks."""
-        cdef int on = as_int(immediate)
+        cdef int on = self.int_arg(immediate, "set_immediate_mode(immediate)")
         rc = self.set_before_activation()
         if rc == 0:
             self.immediate = on != 0
@@ -145,7 +145,7 @@ cdef class Capture(Source):
 
         0; -4 when already activated; -12 for another value. Source: pcap_set_tstamp_precision(3PCAP).
         """
-        cdef int wanted = as_int(precision)
+        cdef int wanted = self.int_arg(precision, "set_tstamp_precision(precision)")
         rc = self.set_before_activation()
         if wanted not in (TSTAMP_PRECISION_MICRO, TSTAMP_PRECISION_NANO):
             return ERROR_TSTAMP_PRECISION_NOTSUP
@@ -160,7 +160,7 @@ cdef class Capture(Source):
         Raises PcapError for an unknown name. Source: pcap_set_tstamp_type(3PCAP).
         """
         rc = self.set_before_activation()
-        number = _pcap.tstamp_type_of(kind)
+        number = _pcap.tstamp_type_of(kind) if isinstance(kind, str) else self.int_arg(kind, "set_tstamp_type(kind)")
         if rc == 0 and number not in _pcap.tstamp_types(self.device):
             return WARNING_TSTAMP_TYPE_NOTSUP
         if rc == 0:
@@ -202,23 +202,49 @@ cdef class Capture(Source):
             buffer_bytes=min(self.settings.ring_bytes, 0x7fffffff), rfmon=self.rfmon, immediate=self.immediate,
             tstamp_type=self.tstamp_type)
         if handle is None:
-            code = ERRNO_OF_STATUS.get(status, 0)
-            error = error_class(code)(reason, errno=code, operation="open", detail=self.device)
-            error.status = status
-            raise error
+            raise self.libpcap_error(status, reason)
         self.adopt_pcap(handle)
         if filter is not None:
             handle.setfilter(as_program(filter, handle.datalink(), self.snaplen, self.mask))
         return status
 
+    cdef object libpcap_error(self, int status, str reason):
+        """The exception for libpcap's refusal; ours, which says more, where there is no such device."""
+        error = _ring.device_error(self.device) if status == ERROR_NO_SUCH_DEVICE else None
+        if error is None:
+            code = ERRNO_OF_STATUS.get(status) or errno_said(reason)
+            if error_class(code) is PcapPermissionError:
+                reason += "; it takes root, or CAP_NET_RAW and CAP_NET_ADMIN"
+            error = error_class(code)(reason, errno=code, operation="open", detail=self.device)
+        error.status = status
+        return error
+
+
+cdef int errno_said(str reason):
+    """The errno whose text ends libpcap's, of those that have an exception of their own; 0 for none."""
+    for code in STATUS_OF_ERRNO:
+        if reason.endswith(os.strerror(code)):
+            return code
+    return 0
+
+
+cdef int check_filter(filter) except -1:
+    """Raises for what cannot be a filter on any Reader."""
+    if isinstance(filter, BPFProgram):
+        return 0
+    if not isinstance(filter, str):
+        raise TypeError(f"a filter is a str or a BPFProgram, not {type(filter).__name__}")
+    if "\0" in filter:
+        raise ValueError("embedded null character")
+    return 0
+
 
 cdef BPFProgram as_program(filter, int linktype, int snaplen, uint32_t netmask):
     """The program of a filter given as text or as a program already."""
+    check_filter(filter)
     if isinstance(filter, BPFProgram):
         if (<BPFProgram>filter).linktype != linktype:
             raise PcapError(f"setfilter: the program was compiled for link type {(<BPFProgram>filter).linktype}, "
                             f"packets here are of type {linktype}")
         return filter
-    if not isinstance(filter, str):
-        raise TypeError(f"a filter is a str or a BPFProgram, not {type(filter).__name__}")
     return compile_filter(filter, linktype, snaplen, 1, netmask)

@@ -53,18 +53,18 @@ cdef int set_ports(hp_ports *ports, object given, tuple default) except -1:
 cdef class Classifier:
     def __cinit__(self, profile, admit_mask, addr_set, flow_cutoff, dpi_ports, tls_ports, dns_port, l2_offset, ipv6,
                   addr_set6):
-        cdef int cutoff = as_int(flow_cutoff)
+        cdef int cutoff = as_int(flow_cutoff, "flow_cutoff")
         memset(&self.cls, 0, sizeof(self.cls))
         memset(&self.tally, 0, sizeof(self.tally))
-        if not 0 <= as_int(l2_offset) <= L2_OFFSET_MAX:
+        if not 0 <= as_int(l2_offset, "l2_offset") <= L2_OFFSET_MAX:
             raise ValueError(f"l2_offset out of range [0,{L2_OFFSET_MAX}]: {l2_offset}")
-        if as_int(profile) not in CLASSES:
+        if as_int(profile, "profile") not in CLASSES:
             raise ValueError(f"profile must be 0 (generic) or 1 (security), not {profile}")
         self.cls.profile = <hp_profile>profile
         self.cls.l2_offset = l2_offset
-        self.cls.dns_port = <uint16_t>as_int(dns_port)
+        self.cls.dns_port = <uint16_t>as_int(dns_port, "dns_port")
         self.cls.flow_cutoff = cutoff if cutoff > 0 else 0
-        self.admit_mask = <unsigned int>as_int(admit_mask)
+        self.admit_mask = <unsigned int>as_int(admit_mask, "admit_mask")
         self.class_base = SECURITY_CLASS_BASE if profile else 0
         set_ports(&self.cls.http, dpi_ports, HTTP_PORTS)
         set_ports(&self.cls.tls, tls_ports, TLS_PORTS)

@@ -5,11 +5,10 @@ import socket
 
 from libc.stdint cimport uint32_t
 
-from ._capture cimport Capture, as_program
+from ._capture cimport Capture, as_program, check_filter
 from ._hp cimport hp_source_settle
 from ._pcap cimport BPFProgram, Dumper
 from ._regular cimport RegularFile
-from ._source cimport as_int
 
 from . import _capture, _pcap, _ring
 from .errors import PcapError
@@ -25,6 +24,8 @@ cdef class Control(Capture):
         Raises PcapError when it does not compile or fits another link type. Source: pcap-filter(7).
         """
         cdef BPFProgram program
+        self.check_open()
+        check_filter(filter)
         self.use()    # compiling lets other threads run
         try:
             program = as_program(filter, self.datalink(), self.snapshot, self.mask)
@@ -50,7 +51,7 @@ cdef class Control(Capture):
 
     def setdirection(self, direction, /) -> None:
         """PCAP_D_INOUT, PCAP_D_IN or PCAP_D_OUT. Raises PcapError for another value and on files."""
-        cdef int way = as_int(direction)
+        cdef int way = self.int_arg(direction, "setdirection(direction)")
         self.check_mine()
         if not 0 <= way <= 2:
             raise PcapError(f"setdirection: {way} is none of PCAP_D_INOUT, PCAP_D_IN, PCAP_D_OUT")
@@ -63,7 +64,7 @@ cdef class Control(Capture):
 
     def setnonblock(self, state, /) -> None:
         """Non-blocking mode: next(), dispatch() and next_batch() do not wait. Raises PcapError on files."""
-        cdef int on = as_int(state)
+        cdef int on = self.int_arg(state, "setnonblock(state)")
         self.check_open()
         if self.pcap_engine is not None and self.pcap_engine.offline:
             raise PcapError("setnonblock: savefiles cannot be put into non-blocking mode")
@@ -92,7 +93,7 @@ cdef class Control(Capture):
 
         Source: pcap_set_datalink(3PCAP).
         """
-        cdef int chosen = as_int(linktype)
+        cdef int chosen = self.int_arg(linktype, "set_datalink(linktype)")
         self.check_mine()
         if chosen not in self.list_datalinks():
             raise PcapError(f"set_datalink: {chosen} is not a link type of {self.device or self.path}; "
@@ -130,6 +131,8 @@ cdef class Control(Capture):
         ``nanoseconds`` None: if the source has them (a nanosecond file, set_tstamp_precision(1)).
         Raises PcapError. Source: pcap_dump_open(3PCAP).
         """
+        self.check_open()
+        _pcap.path_bytes(path)    # what is wrong with it comes before what is wrong with the Reader
         self.check_active()
         if nanoseconds is None:
             nanoseconds = self.tstamp_precision == _capture.TSTAMP_PRECISION_NANO
@@ -137,6 +140,8 @@ cdef class Control(Capture):
 
     def sendpacket(self, packet, /) -> None:
         """Sends a packet (any buffer, link-layer header included). Source: pcap_sendpacket(3PCAP)."""
+        self.check_open()
+        packet = memoryview(packet)
         self.use()
         try:
             if self.ring_engine is not None:
@@ -148,8 +153,8 @@ cdef class Control(Capture):
 
     def set_fanout(self, group_id, fanout_type=0) -> None:
         """Joins a PACKET_FANOUT group: its members share the traffic of their device. Source: packet(7)."""
-        cdef int group = as_int(group_id)
-        cdef int kind = as_int(fanout_type)
+        cdef int group = self.int_arg(group_id, "set_fanout(group_id)")
+        cdef int kind = self.int_arg(fanout_type, "set_fanout(fanout_type)")
         self.check_mine()
         if self.ring_engine is None:
             raise PcapError(f"set_fanout: {self.device or self.path} is no live packet socket")

@@ -9,7 +9,7 @@ from ._control cimport Control
 from ._hp cimport HP_AGAIN, HP_BUDGET, HP_EOF, HP_FRAME, HP_NONE, hp_buffer, hp_fill, hp_scan
 from ._frame cimport data_of, header_of
 from ._pcap cimport hp_frame
-from ._source cimport BROKEN, WAIT_FOREVER, as_int
+from ._source cimport BROKEN, WAIT_FOREVER, check_callback
 
 cdef enum:
     # Packets looked at with the GIL held before a scan that admits none goes on without it, and how many then.
@@ -34,10 +34,12 @@ cdef class Filtered(Control):
         Returns (admitted, dropped, packets of each class). Source: pcapy-ng's loop_filtered.
         """
         cdef Classifier c
-        cdef int most = as_int(cnt)
+        cdef int most = self.int_arg(cnt, "loop_filtered(cnt)")
         self.check_active()
         c = Classifier(profile, admit_mask, addr_set, flow_cutoff, dpi_ports, tls_ports, dns_port, l2_offset, ipv6,
                        addr_set6)
+        if c.admit_mask:
+            check_callback(cb, "loop_filtered(cb)")
         self.enter()
         self.last_classifier = c
         try:
@@ -94,7 +96,7 @@ cdef class Filtered(Control):
         cdef Classifier c
         cdef Py_buffer view
         cdef uint64_t used = 0
-        cdef int most = as_int(cnt)
+        cdef int most = self.int_arg(cnt, "loop_to_buffer(cnt)")
         self.check_active()
         get_writable(writable_buf, &view)
         try:

@@ -126,10 +126,8 @@ cpdef tuple lookupnet(str device):
     return net, mask
 
 
-def tstamp_type_of(kind) -> int:
-    """The number of a time stamp type given by libpcap's name ("host", "adapter" ...) or number."""
-    if not isinstance(kind, str):
-        return kind
+def tstamp_type_of(str kind) -> int:
+    """The number of a time stamp type given by libpcap's name ("host", "adapter" ...)."""
     value = pcap_tstamp_type_name_to_val(kind.encode())
     if value < 0:
         raise PcapError(f"set_tstamp_type: {kind!r} is none of host, host_lowprec, host_hiprec, adapter, "
@@ -163,7 +161,7 @@ cdef class BPFProgram:
     def __cinit__(self, *args, **kwargs):
         self.code.bf_insns = NULL
 
-    def __init__(self, filter, linktype=1, /):
+    def __init__(self, filter, /, linktype=1):
         if not isinstance(filter, str):
             raise TypeError(f"BPFProgram() argument 1 must be str, not {type(filter).__name__}")
         try:
@@ -338,6 +336,14 @@ cdef class Dumper:
         self.close()
 
 
+cpdef bytes path_bytes(path):
+    """A path as the system takes it. TypeError for what is none, ValueError for one with a null in it."""
+    cdef bytes name = os.fsencode(path)
+    if b"\0" in name:
+        raise ValueError("embedded null character")
+    return name
+
+
 cdef Dumper _new_dumper(str name, bint nanoseconds):
     cdef Dumper dumper = Dumper.__new__(Dumper)
     dumper.name = name
@@ -347,12 +353,10 @@ cdef Dumper _new_dumper(str name, bint nanoseconds):
 
 def open_dumper(path, int linktype, int snaplen, bint nanoseconds, bint append) -> Dumper:
     """A Dumper on ``path`` ("-": standard output); appending wants a file of the same kind."""
-    cdef bytes name = os.fsencode(path)
+    cdef bytes name = path_bytes(path)
     cdef Dumper dumper = _new_dumper(os.fsdecode(path), nanoseconds)
     cdef pcap_t *dead
     cdef FILE *out = NULL
-    if b"\0" in name:
-        raise ValueError("embedded null byte")
     if not append and name != b"-":
         out = fopen(name, b"wbe")
         if out == NULL:
@@ -529,33 +533,30 @@ cdef FILE *open_for_reading(bytes name, PcapHandle opened) except NULL:
     return opened.pipe.file()
 
 
-cdef bytes peek_magic(object name):
-    """The first four bytes of a regular file, b"" of anything else: what is read from a pipe is gone."""
+cdef bytes peek_magic(int fd):
+    """The next four bytes of a regular file, which stay unread."""
     try:
-        if os.path.isfile(name):
-            with open(name, "rb") as file:
-                return file.read(4)
+        return os.pread(fd, 4, os.lseek(fd, 0, os.SEEK_CUR))
     except OSError:
-        pass
-    return b""
+        return b""
 
 
 def open_savefile(path) -> PcapHandle:
     """A pcap or pcapng file ("-": standard input), time stamps in nanoseconds."""
     cdef char reason[PCAP_ERRBUF_SIZE]
-    cdef bytes name = os.fsencode(path)
+    cdef bytes name = path_bytes(path)
     cdef PcapHandle opened = PcapHandle.__new__(PcapHandle)
     cdef pcap_t *handle
     cdef FILE *file
-    if b"\0" in name:
-        raise ValueError("embedded null character")
     opened.name = os.fsdecode(name)
     opened.offline = True
     file = open_for_reading(name, opened)
-    magic = peek_magic(name)
+    magic = peek_magic(fileno(file)) if opened.pipe is None else b""
     reason[0] = 0
     with nogil:
         handle = pcap_fopen_offline_with_tstamp_precision(file, PCAP_TSTAMP_PRECISION_NANO, reason)
+    if opened.pipe is not None:
+        magic = opened.pipe.magic()
     if handle == NULL:
         fclose(file)
         opened.raise_interrupt()
@@ -564,7 +565,6 @@ def open_savefile(path) -> PcapHandle:
         raise PcapCorruptError(f"open_offline {opened.name}: {text_of(reason)}{hint}", errno=errno.EBADMSG,
                                operation="open_offline", detail=opened.name)
     if opened.pipe is not None:
-        magic = opened.pipe.state.buffer[:4]
         opened.pipe.state.mark = opened.pipe.state.next
     opened.state.seconds_unsigned = magic != PCAPNG_MAGIC
     opened.nanoseconds = magic in NANOSECOND_MAGICS or magic == PCAPNG_MAGIC

@@ -16,5 +16,6 @@ cdef class Pipe:
     """A descriptor that blocks, as a FILE whose reads Ctrl-C and breakloop() can end without losing anything."""
     cdef pipe_state state
     cdef FILE *file(self) except NULL
+    cdef bytes magic(self)
     cdef bint ready(self)
     cdef void rewind(self)

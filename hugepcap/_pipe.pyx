@@ -129,6 +129,10 @@ cdef class Pipe:
         setvbuf(opened, NULL, _IONBF, 0)
         return opened
 
+    cdef bytes magic(self):
+        """The first four bytes, fewer where no more came; as long as no packet has been read."""
+        return self.state.buffer[:min(4, self.state.filled)] if self.state.buffer != NULL else b""
+
     cdef bint ready(self):
         """Whether a read would not wait."""
         return self.state.next < self.state.filled or hp_wait(self.state.fd, -1, 0) != 0

@@ -16,7 +16,7 @@ from ._hp cimport (
 from ._frame cimport data_of, header_of
 from ._regular cimport read_savefile
 from ._pcap cimport PcapHandle, hp_frame
-from ._source cimport WAIT_FOREVER, as_int
+from ._source cimport WAIT_FOREVER, as_int, check_callback
 
 from . import _capture, _pcap, aio
 from .errors import PcapError
@@ -166,10 +166,10 @@ cdef class Reader(Blocks):
         Ends, with None, also at a file's end and after breakloop() or close(). What the callback raises
         comes out as it is; the next read goes on with the following packet. Source: pcap_loop(3PCAP).
         """
-        cdef int wanted = as_int(cnt)
+        cdef int wanted = self.int_arg(cnt, "loop(cnt)")
         cdef hp_frame frame
         cdef int done = 0
-        check_callback(callback)
+        check_callback(callback, "loop(callback)")
         self.enter()
         try:
             while wanted <= 0 or done < wanted:
@@ -188,12 +188,12 @@ cdef class Reader(Blocks):
         With ``cnt`` 0 or less: all of them, at most one ring's worth. Returns how many; 0 when none came in
         time or at a file's end. Source: pcap_dispatch(3PCAP).
         """
-        cdef int wanted = as_int(cnt)
+        cdef int wanted = self.int_arg(cnt, "dispatch(cnt)")
         cdef hp_frame frame
         cdef uint64_t last_block = 0
         cdef int done = 0
         cdef int rc
-        check_callback(callback)
+        check_callback(callback, "dispatch(callback)")
         self.enter()
         try:
             rc = self.fetch(&frame, self.read_timeout())
@@ -228,7 +228,7 @@ cdef class Reader(Blocks):
         uint32: seconds, microseconds, offset into ``packets``, captured length. Waits as next() does;
         both are empty when none came in time and at a file's end. A batch ends with its ring block.
         """
-        cdef int most = as_int(max_n)
+        cdef int most = self.int_arg(max_n, "next_batch(max_n)")
         cdef hp_frame frame
         cdef uint32_t wanted = most if most > 0 else BATCH_DEFAULT
         self.enter()
@@ -296,12 +296,6 @@ cdef class Reader(Blocks):
         return hp_cut_bytes(packets, batch.used), hp_cut_bytes(records, batch.nr * sizeof(hp_record))
 
 
-cdef int check_callback(callback) except -1:
-    if not callable(callback):
-        raise TypeError(f"the callback must be callable, not {type(callback).__name__}")
-    return 0
-
-
 cdef Reader new_reader(str device):
     cdef Reader reader = Reader.__new__(Reader)
     reader.aim(device)
@@ -324,13 +318,13 @@ def open_live(str device not None, snaplen, promisc, to_ms, /, *, policy=None, r
     that is in force before the first packet, and the settings of the set_ methods. ``held``: lets nothing in
     before admit(), for what has to be done first, such as set_fanout(). What is not given comes
     from HUGEPCAP_POLICY, HUGEPCAP_RING, HUGEPCAP_STRICT and HUGEPCAP_HUGETLBFS in the environment.
-    Raises PcapError. Source: pcap_open_live(3PCAP).
+    Raises PcapError; ValueError for ``ring_bytes`` below 0. Source: pcap_open_live(3PCAP).
     """
     cdef Reader reader = new_reader(device)
-    reader.set_snaplen(snaplen)
-    reader.set_promisc(promisc)
-    reader.set_timeout(to_ms)
-    reader.set_immediate_mode(immediate)
+    reader.set_snaplen(as_int(snaplen, "open_live(snaplen)"))
+    reader.set_promisc(as_int(promisc, "open_live(promisc)"))
+    reader.set_timeout(as_int(to_ms, "open_live(to_ms)"))
+    reader.set_immediate_mode(as_int(immediate, "open_live(immediate)"))
     if ring_bytes is not None:
         check_ring_bytes(ring_bytes)
     for setting, given in ((reader.set_policy, policy), (reader.set_buffer_size, ring_bytes),

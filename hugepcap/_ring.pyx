@@ -21,7 +21,7 @@ from ._hp cimport (
 )
 from ._pcap cimport BPFProgram, sock_filter
 
-from .errors import PcapDeviceError, PcapError, from_errno
+from .errors import PcapDeviceError, PcapError, error_class, from_errno
 
 DEFAULT_RING_BYTES = 64 << 20
 # libpcap's limit: what "all of a packet" means
@@ -67,6 +67,17 @@ def datalink_of(str device):
     if hp_device_find(&dev, name, &err) < 0:
         return None
     return LINK_DLT.get(dev.link)
+
+
+def device_error(str device):
+    """The exception for a device that is not there; None where it is."""
+    cdef hp_device dev
+    cdef hp_err err
+    cdef bytes name = os.fsencode(device)
+    if hp_device_find(&dev, name, &err) == 0:
+        return None
+    return error_class(err.code)(f"open {device}: {os.strerror(err.code)}; findalldevs() lists those there are",
+                                 errno=err.code, operation="open", detail=device)
 
 
 def datalinks_beside(int linktype) -> list:

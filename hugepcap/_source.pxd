@@ -1,15 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-from cpython.number cimport PyNumber_Index
 from libc.stdint cimport int64_t, uint64_t
 
 from ._hp cimport hp_source
 from ._pcap cimport BPFProgram, PcapHandle, hp_filter, hp_frame
 from ._ring cimport Ring
-
-cdef inline int as_int(object value) except? -1:
-    """A C int as pcapy takes it: TypeError for what is no integer (a float, too), OverflowError beyond 32 bits."""
-    return <int>PyNumber_Index(value)
-
 
 cdef enum:
     BROKEN = 4      # beside HP_NONE, HP_FRAME, HP_EOF, HP_AGAIN: breakloop() or close() was called
@@ -41,6 +35,7 @@ cdef class Source:
     cdef int deferred               # an error that the next read is to raise
     cdef int timeout_ms             # the read timeout, 0 or less: none
 
+    cdef int int_arg(self, object value, str name) except? -1
     cdef int check_open(self) except -1
     cdef int check_active(self) except -1
     cdef int check_mine(self) except -1
@@ -74,4 +69,8 @@ cdef class Source:
     cdef void close_fds(self)
 
 
+cdef object as_index(object value, str name)
+cdef int as_int(object value, str name) except? -1
+cdef object out_of_range(object index, str name, object least, object most)
+cdef int check_callback(object callback, str name) except -1
 cdef unsigned long fork_generation()

@@ -4,7 +4,10 @@
 import os
 
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.long cimport PyLong_AsLongAndOverflow
+from cpython.number cimport PyIndex_Check, PyNumber_Index
 from cpython.pythread cimport PyThread_get_thread_ident
+from libc.limits cimport INT_MAX, INT_MIN
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 from posix.unistd cimport close
@@ -44,6 +47,37 @@ cdef unsigned long fork_generation():
     return _generation
 
 
+# ---- arguments; `name` is method(argument) ----
+
+cdef object as_index(object value, str name):
+    """The int that a value is; TypeError for what is none (a float, too)."""
+    if not PyIndex_Check(value):
+        raise TypeError(f"{name}: an integer is wanted, not {type(value).__name__}")
+    return PyNumber_Index(value)
+
+
+cdef int as_int(object value, str name) except? -1:
+    """A C int as pcapy takes it: OverflowError beyond 32 bits."""
+    cdef int overflow = 0
+    cdef object index = as_index(value, name)
+    cdef long number = PyLong_AsLongAndOverflow(index, &overflow)
+    if overflow or not INT_MIN <= number <= INT_MAX:
+        raise out_of_range(index, name, INT_MIN, INT_MAX)
+    return <int>number
+
+
+cdef object out_of_range(object index, str name, object least, object most):
+    """The exception; Python does not print integers of thousands of digits."""
+    shown = index if index.bit_length() <= 64 else f"an integer of {index.bit_length()} bits"
+    return OverflowError(f"{name}: {shown} is not within {least}..{most}")
+
+
+cdef int check_callback(object callback, str name) except -1:
+    if not callable(callback):
+        raise TypeError(f"{name}: the callback must be callable, not {type(callback).__name__}")
+    return 0
+
+
 cdef class Source:
     def __cinit__(self):
         memset(&self.src, 0, sizeof(self.src))
@@ -77,6 +111,11 @@ cdef class Source:
         if self.ended or self.closing:
             raise ValueError("pcap is closed")
         return 0
+
+    cdef int int_arg(self, object value, str name) except? -1:
+        """An argument of a method: that the Reader is closed comes before what is wrong with it."""
+        self.check_open()
+        return as_int(value, name)
 
     cdef int check_active(self) except -1:
         self.check_open()
@@ -344,7 +383,7 @@ cdef class Source:
             self.close_fds()
 
     cdef int apply_filter(self, BPFProgram program) except -1:
-        """Gives the ring a new filter, None: none. What is queued already passed the old one: it is filtered here, too."""
+        """Gives the ring a new filter, None: none. What is queued passed the old one: it is filtered here, too."""
         cdef uint64_t queued
         self.ring_engine.attach(program)
         # The block being filled, and one more for a packet that another CPU is just putting there.

@@ -95,6 +95,10 @@ TABLE: dict[str, list[Difference]] = {
                    "`BPFProgram` says only that the filter did not compile",
                    "the message has libpcap's reason",
                    "an error should say what to mend"),
+        Difference("keywords of BPFProgram",
+                   "`BPFProgram(text, linktype=12)` ignores the keyword, and any other, and compiles for Ethernet",
+                   "`linktype=` is what it says; any other keyword is a TypeError",
+                   "a program for another link type matches at random"),
     ],
     EXTENDED: [
         Difference("paths", "`open_offline` and `dump_open` take only str", "also bytes and path-like objects",
@@ -106,7 +110,8 @@ TABLE: dict[str, list[Difference]] = {
         Difference("ring size", "`set_buffer_size` raises OverflowError from 2^31 bytes",
                    "up to 65,535 blocks of 2 MiB (128 GiB)", "libpcap's own limit does not bind our ring"),
         Difference("options of open_live", "`open_live` takes no keywords",
-                   "keyword-only `policy`, `ring_bytes`, `block_bytes`, `strict`, `filter`, `immediate`, `tstamp_type`, `tstamp_precision`",
+                   "keyword-only `policy`, `ring_bytes`, `block_bytes`, `strict`, `filter`, `immediate`, "
+                   "`tstamp_type`, `tstamp_precision`, `held`",
                    "most programs need no `create()` for one setting"),
         Difference("error classes", "errors are PcapError and nothing else",
                    "also the builtin of their errno (PermissionError, FileNotFoundError, OSError), with "
@@ -121,7 +126,8 @@ TABLE: dict[str, list[Difference]] = {
                    "also those of `loop_to_buffer`, while they run", "it runs without the GIL so that others can look"),
     ],
     STRICTER: [
-        Difference("reading before activate", "`next()` gives `(None, b'')` on a handle that is not activated",
+        Difference("reading before activate",
+                   "on a handle that is not activated `next()` gives `(None, b'')`, and `loop_to_buffer()` zeros",
                    "PcapError", "it can never give a packet; every other method says so"),
         Difference("sending before activate", "`sendpacket` does nothing, and returns None", "PcapError",
                    "the packet was not sent"),
@@ -133,9 +139,9 @@ TABLE: dict[str, list[Difference]] = {
         Difference("stray arguments", "`getfd`, `datalink`, `getnet`, `getmask`, `getnonblock`, `getts`, `getlen`, "
                    "`getcaplen`, `findalldevs` and `lookupdev` ignore arguments", "TypeError", "they take none"),
         Difference("wrong arguments on a closed Reader", "ValueError(\"pcap is closed\") whatever the arguments",
-                   "TypeError for a wrong number of them", "Python checks these before any method runs"),
+                   "TypeError for a wrong number of them; ValueError as theirs for wrong types and values", "Python checks these before any method runs"),
         Difference("callbacks", "a callback that is not callable goes unnoticed as long as there is no packet",
-                   "TypeError at once, from `loop` and `dispatch`", "better found at the call than at the first packet"),
+                   "TypeError at once, from `loop`, `dispatch` and `loop_filtered` (unless that admits none)", "better found at the call than at the first packet"),
     ],
     DESIGN: [
         Difference("default ring", "2 MiB", "64 MiB", "2 MiB is why pcapy's programs lose packets"),
@@ -143,6 +149,16 @@ TABLE: dict[str, list[Difference]] = {
                    "on `lo` `ps_recv` counts each packet twice, once going out and once coming in",
                    "once: the outgoing copy, which is never delivered, is dropped before it is counted",
                    "the count is of packets delivered or lost"),
+        Difference("setnonblock after a failed activate",
+                   "PcapError from `setnonblock` once `activate()` has failed, none before it was called",
+                   "None both times: the mode is for the `activate()` that works",
+                   "what `activate()` left behind in libpcap's handle is no concern of the mode"),
+        Difference("order of instructions", "`get_bpf()` gives what libpcap 1.9.1 compiles, which its wheels bring",
+                   "what the system's libpcap compiles: the same tests, from 1.10 on in another order",
+                   "a newer compiler; the programs match the same packets"),
+        Difference("order of devices", "`findalldevs()` has libpcap 1.9.1's devices in its order",
+                   "the system's libpcap's: `any` before `lo`, more kinds of devices",
+                   "what it lists can be captured on"),
     ],
 }
 

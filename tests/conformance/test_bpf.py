@@ -55,6 +55,19 @@ def test_bad_program_says_why(lib):
     assert ("syntax error" in str(caught.value)) == differ(lib, "reasons of BPFProgram", False, True)
 
 
+def test_keywords_of_a_program(lib):
+    programs = [outcome(lib, lambda: lib.BPFProgram("ip", **keyword).get_bpf()) for keyword in (
+        {"linktype": 12}, {"foo": 1})]
+    assert programs == differ(lib, "keywords of BPFProgram", [IP_PROGRAM, IP_PROGRAM], [RAW_PROGRAM, "TypeError"])
+
+
+def test_order_of_instructions(lib):
+    code = lib.compile(1, 96, "tcp", 1, 0).get_bpf()
+    first = next(k for _, jt, jf, k in code if jt or jf)
+    assert first == differ(lib, "order of instructions", 0x86DD, 0x0800)
+    assert sorted(k for *_, k in code) == [0, 6, 6, 6, 12, 20, 23, 44, 54, 96, 0x0800, 0x86DD]
+
+
 @pytest.mark.parametrize("text", ["", "ip", "udp port 53", "tcp[tcpflags] & tcp-syn != 0", "vlan 42 and udp", "ip6",
                                   "greater 60", "net 203.0.113.0/24", "vlan and vlan and udp", "icmp or arp"])
 def test_program_on_the_corpus(text):

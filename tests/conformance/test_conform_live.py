@@ -236,6 +236,23 @@ def test_without_rights(lib, link):
     assert said == ["-8", "PcapError", str(differ(lib, "error classes", False, True))]
 
 
+NFLOG_WITHOUT_RIGHTS = """
+import os
+import hugepcap
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+try:
+    hugepcap.open_live("nflog", 65535, 1, 50)
+except PermissionError as error:
+    print(isinstance(error, hugepcap.PcapError), "CAP_NET_ADMIN" in str(error))
+"""
+
+
+def test_without_rights_to_a_device_of_libpcap(root):
+    assert run_child(NFLOG_WITHOUT_RIGHTS).stdout.split() == ["True", "True"]
+
+
 def test_promiscuous(lib, link):
     def promiscuity():
         shown = subprocess.run(["ip", "-d", "link", "show", link.far], stdout=subprocess.PIPE, text=True).stdout

@@ -76,6 +76,31 @@ def test_setnonblock_before_activate(lib, fresh):
     assert fresh.setnonblock(1) is None
 
 
+WRONG_KINDS = [
+    (lambda reader: reader.setfilter(None), "TypeError"), (lambda reader: reader.setfilter(b"ip"), "TypeError"),
+    (lambda reader: reader.setfilter("ip\0"), "ValueError"), (lambda reader: reader.dump_open(5), "TypeError"),
+    (lambda reader: reader.dump_open(None), "TypeError"), (lambda reader: reader.dump_open("a\0"), "ValueError"),
+    (lambda reader: reader.sendpacket("x"), "TypeError"), (lambda reader: reader.sendpacket(None), "TypeError"),
+]
+
+
+@pytest.mark.parametrize("call, expected", WRONG_KINDS)
+def test_wrong_kinds_before_activate(lib, fresh, call, expected):
+    assert outcome(lib, lambda: call(fresh)) == expected
+
+
+def test_loop_to_buffer_before_activate(lib, fresh):
+    answer = outcome(lib, lambda: fresh.loop_to_buffer(1, bytearray(9)))
+    assert answer == differ(lib, "reading before activate", (0,) * 7, "PcapError")
+
+
+def test_setnonblock_after_a_failed_activate(lib, root):
+    reader = lib.create("nosuch0")
+    assert reader.activate() == -5
+    answer = outcome(lib, lambda: reader.setnonblock(1))
+    assert answer == differ(lib, "setnonblock after a failed activate", "PcapError", None)
+
+
 def test_questions_before_activate(lib, fresh):
     assert (fresh.datalink(), fresh.getfd()) == (-3, -1)
     assert (fresh.getnet(), fresh.getmask()) == ("127.0.0.0", "255.0.0.0")
@@ -161,6 +186,22 @@ def test_closed(lib, offline, method):
     offline.close()
     with pytest.raises(ValueError, match="^pcap is closed$"):
         getattr(offline, method)(*CALLS[method])
+
+
+CLOSED_AND_WRONG = [(setter, (wrong,)) for setter in SETTERS for wrong in ("x", 1.5, -2**31 - 1)] + [
+    ("loop", ("x", ignore)), ("loop", (2**31, ignore)), ("loop", (1, None)), ("dispatch", (1.5, ignore)),
+    ("dispatch", (1, None)), ("next_batch", (1.5,)), ("next_batch", (2**31,)), ("loop_filtered", ("x", ignore)),
+    ("loop_to_buffer", (2**31, bytearray(9))), ("setfilter", (None,)), ("setnonblock", ("x",)),
+    ("setdirection", (2**31,)), ("dump_open", (5,)), ("sendpacket", ("x",)), ("set_fanout", ("x",)),
+    ("set_fanout", (1, None)),
+]
+
+
+@pytest.mark.parametrize("method, arguments", CLOSED_AND_WRONG)
+def test_closed_with_wrong_kinds(lib, offline, method, arguments):
+    offline.close()
+    with pytest.raises(ValueError, match="^pcap is closed$"):
+        getattr(offline, method)(*arguments)
 
 
 @pytest.mark.parametrize("method", ["setfilter", "loop"])

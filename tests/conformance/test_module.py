@@ -72,6 +72,11 @@ def test_findalldevs(lib):
     assert {"lo", "any"} <= set(names) and len(names) == len(set(names))
 
 
+def test_order_of_devices(lib, root):
+    names = lib.findalldevs()
+    assert (names.index("lo") < names.index("any")) == differ(lib, "order of devices", True, False)
+
+
 def test_lookupdev_is_a_device(lib):
     found = outcome(lib, lib.lookupdev)
     devices = [name for name in lib.findalldevs() if name not in ("lo", "any")]

@@ -5,10 +5,13 @@ import contextlib
 import gzip
 import os
 import struct
+import subprocess
+import sys
 
 import pytest
 
 import hugepcap
+from helpers import child_environment
 from helpers.packets import CORPUS, udp4
 from helpers.savefile import MICRO, NANO, Record, numbered, pcap_bytes, pcapng_bytes
 from hugepcap.errors import PcapCorruptError, PcapFileNotFoundError, PcapPermissionError
@@ -188,6 +191,17 @@ def test_gzip(tmp_path):
     path = written(tmp_path, gzip.compress(pcap_bytes(RECORDS)))
     with pytest.raises(PcapCorruptError, match="gzip-compressed: unpack it with gunzip"):
         hugepcap.open_offline(path)
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdin"])
+@pytest.mark.parametrize("through", ["pipe", "file"])
+def test_gzip_on_standard_input(tmp_path, name, through):
+    raw = gzip.compress(pcap_bytes(RECORDS))
+    given = {"input": raw} if through == "pipe" else {"stdin": open(written(tmp_path, raw), "rb")}
+    code = f"import hugepcap; hugepcap.open_offline({name!r})"
+    ended = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, timeout=60, env=child_environment(),
+                           **given)
+    assert b"gzip-compressed: unpack it with gunzip" in ended.stderr
 
 
 def test_no_such_file(tmp_path):
