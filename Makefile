@@ -6,6 +6,7 @@
 # make thesis       the thesis's experiments again; options in ARGS, e.g. ARGS='--runs 10 --factors 0-1000:50'
 # make kernel       builds the patched kernel KVER (6.12, 6.1) in VARIANT (plain, debug)
 # make guest        boots it and runs CMD in it; make guest-test the tests
+#                   (guest-off: with the series compiled out; guest-fuzz: SEQUENCES random ones)
 # make check        compiler warnings, patch style, copies that must be equal
 # Each sets up what it needs: Debian's packages (as root), a .venv, the build. Nothing is done twice.
 
@@ -18,6 +19,8 @@ KVER    ?= 6.12
 VARIANT ?= plain
 CMD     ?= uname -a
 GUEST_S ?= 2400
+FUZZ_S  ?= 14400
+SEQUENCES ?= 100000
 
 DEB_build  := gcc libc6-dev make python3-dev python3-venv libpcap-dev iproute2 util-linux
 DEB_test   := tcpdump tshark netsniff-ng valgrind binutils ethtool
@@ -31,7 +34,7 @@ SOURCES := setup.py pyproject.toml $(wildcard hugepcap/*.pyx hugepcap/*.pxd huge
 PYTEST  := $(BIN)/python -m pytest
 BENCH   := PYTHONPATH=bench:tests $(PYTEST) -p no:cacheprovider --benchmark-timer=childclock.now -q
 
-.PHONY: all build demo test bench bench-drain bench-quick thesis bench-fanout kernel kernel-deb guest guest-test guest-preload guest-policies check clean
+.PHONY: all build demo test bench bench-drain bench-quick thesis bench-fanout kernel kernel-deb guest guest-test guest-off guest-fuzz guest-preload guest-policies check clean
 all: build
 
 # Installs what is missing of DEB_<name>; NAME=VERSION wants just that version.
@@ -106,6 +109,16 @@ guest-test: build $(STAMPS)/packages-kernel
 	$(MAKE) -s -C preload
 	image=$$(kernel/build $(KVER) $(VARIANT)) && \
 	kernel/boot -t $(GUEST_S) "$$image" -- $(PYTEST) -p no:cacheprovider -q tests/guest
+
+# The series compiled out changes nothing.
+guest-off:
+	$(MAKE) guest-test VARIANT=off
+
+# About an hour on an idle machine: REP STOSB, which clears pages, is slow where it is emulated.
+guest-fuzz: build $(STAMPS)/packages-kernel
+	image=$$(kernel/build $(KVER) $(VARIANT)) && \
+	HUGEPCAP_FUZZ=$(SEQUENCES) kernel/boot -t $(FUZZ_S) -a clearcpuid=erms,fsrm "$$image" -- \
+	    $(PYTEST) -p no:cacheprovider -q tests/guest/test_programs.py -k random
 
 # The shim's policies, in a guest.
 guest-preload: build $(STAMPS)/packages-kernel

@@ -12,7 +12,7 @@ import socket
 import struct
 import time
 from pathlib import Path
-from typing import Iterator, NamedTuple
+from typing import Callable, Iterator, NamedTuple
 
 from helpers.smaps import mapping_at
 
@@ -139,15 +139,16 @@ def make_ring(sock: socket.socket, policy: str, wanted: bytes, tx: bool = False)
 
 
 class Ring:
-    """An RX ring of one policy, mapped."""
+    """An RX ring of one policy, mapped; HUGETLB on `memory`, if it is given."""
 
     def __init__(self, policy: str = "STOCK", block: int = 256 * KIB, total: int = 2 * MIB, version: int = 3,
-                 frame: int = 2048, retire_ms: int = 200, flags: int = mmap.MAP_SHARED) -> None:
+                 frame: int = 2048, retire_ms: int = 200, flags: int = mmap.MAP_SHARED,
+                 memory: Mapping | None = None) -> None:
         self.block, self.total, self.version, self.frame = block, total // block * block, version, frame
         self.sock = packet_socket(version)
         wanted = request(block, total, frame, version, retire_ms)
         if policy == "HUGETLB":
-            self.memory = hugetlb(self.total)
+            self.memory = memory or hugetlb(self.total)
             enable(self.sock, self.memory.address, self.memory.length)
             make_ring(self.sock, policy, wanted)
         else:
@@ -224,15 +225,34 @@ def smaps(address: int, pid: int | str = "self") -> dict[str, int]:
     return {name: size >> 10 for name, size in mapping_at(address, pid).sizes.items()}
 
 
-def counters() -> dict[str, int]:
-    """What must be where it was once all sockets are closed."""
+def figures() -> dict[str, int]:
+    """Of /proc/meminfo, in KiB where they have a unit, and of /proc/vmstat, in pages."""
     Path("/proc/sys/vm/stat_refresh").write_text("1")
     text = Path("/proc/meminfo").read_text() + Path("/proc/vmstat").read_text()
-    values = {key: int(value) for key, value in re.findall(r"(\w+):?\s+(\d+)", text)}
+    return {key: int(value) for key, value in re.findall(r"(\w+):?\s+(\d+)", text)}
+
+
+def pinned_pages() -> int:
+    """Of 4 KiB, in the whole guest; 9p pins a page or two for a moment."""
+    values = figures()
+    return values["nr_foll_pin_acquired"] - values["nr_foll_pin_released"]
+
+
+def comes_to(wanted: object, read: Callable[[], object], seconds: float = 20) -> bool:
+    """Whether it reads so, now or soon: what is freed late, and what 9p pins, is waited for."""
+    ends = time.monotonic() + seconds
+    while read() != wanted:
+        if time.monotonic() > ends:
+            return False
+    return True
+
+
+def counters() -> dict[str, int]:
+    """What must be where it was once all sockets are closed."""
+    values = figures()
     return {
         "huge pages in use": values["HugePages_Total"] - values["HugePages_Free"],
-        # 9p pins a page or two at any moment; a huge page counts 512
-        "pinned huge pages": (values["nr_foll_pin_acquired"] - values["nr_foll_pin_released"] + 256) // 512,
+        "pinned pages": values["nr_foll_pin_acquired"] - values["nr_foll_pin_released"],
         "PMD-mapped": values["FilePmdMapped"],
         "packet sockets": len(Path("/proc/net/packet").read_text().splitlines()) - 1,
     }

@@ -13,16 +13,7 @@ import pytest
 
 from rings import KIB, Ring, frame_of, info, packet_socket, request, smaps
 
-SYSCTL = Path("/proc/sys/net/packet/huge_rings")
 SEQUENCES = int(os.environ.get("HUGEPCAP_FUZZ", "2000"))
-
-
-@pytest.fixture
-def switched_on():
-    assert SYSCTL.read_text() == "0\n", "the switch must be off until somebody turns it"
-    SYSCTL.write_text("1")
-    yield
-    SYSCTL.write_text("0")
 
 
 def ring_of(pid: int) -> dict[str, int]:
@@ -83,14 +74,30 @@ def test_kernel_selftest_psock_tpacket():
     assert done.stderr.count("100 pkts") == 36
 
 
-@pytest.mark.deadline(60 + SEQUENCES / 4)   # KASAN and lockdep in an emulated machine are slow
-def test_random_sequences(pair, tmp_path, table):
+@pytest.fixture
+def swap():
+    """Somewhere for MADV_PAGEOUT to write to."""
+    subprocess.run(["mkswap", "/dev/ram0"], check=True, capture_output=True)
+    subprocess.run(["swapon", "/dev/ram0"], check=True)
+    yield
+    subprocess.run(["swapoff", "/dev/ram0"], check=True)
+
+
+def build_fuzzer(program: Path) -> None:
+    parts = Path(__file__).parent.glob("fuzz*.c")
+    subprocess.run(["gcc", "-O1", "-pthread", "-o", str(program), *map(str, parts)], check=True)
+
+
+@pytest.mark.deadline(60 + SEQUENCES / 2)   # KASAN and lockdep in an emulated machine are slow
+def test_random_sequences(pair, tmp_path, table, swap, huge_shmem, switched_on):
     """See fuzz.c; HUGEPCAP_FUZZ says how many. The fixture looks at the counters and at the kernel's log."""
     Path("/proc/sys/debug/exception-trace").write_text("0")
-    program = tmp_path / "fuzz"
-    source = Path(__file__).with_name("fuzz.c")
-    subprocess.run(["gcc", "-O1", "-o", str(program), str(source)], check=True)
-    done = subprocess.run([str(program), "6", str(SEQUENCES), str(os.getpid()), pair[0]], capture_output=True, text=True)
+    build_fuzzer(tmp_path / "fuzz")
+    done = subprocess.run([str(tmp_path / "fuzz"), "6", str(SEQUENCES), str(os.getpid()), pair[0]],
+                          capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     table.append("fuzzer: " + done.stdout.strip())
-    assert all(int(count) > 0 for count in re.findall(r"(\d+) (?:rings|mapped|memories|sends|kills)", done.stdout))
+    count = {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", done.stdout)}
+    assert count["sequences"] >= SEQUENCES and count["rings"] > SEQUENCES // 2
+    assert min(count[word] for word in ("mapped", "memories", "sends", "threads", "children", "kills")) > 0
+    assert count["workers"] == 0, "workers died of themselves: the kernel broke their memory, or the fuzzer is at fault"
