@@ -26,6 +26,7 @@ DEB_build  := gcc libc6-dev make python3-dev python3-venv libpcap-dev iproute2 u
 DEB_test   := tcpdump tshark netsniff-ng valgrind binutils ethtool
 DEB_kernel := qemu-system-x86 flex bison bc libelf-dev libssl-dev xz-utils patch perl kmod cpio rsync tcpdump tshark \
               netsniff-ng $(foreach v,6.12 6.1,$(shell tr ' ' '=' < kernel/series/$(v)/base))
+DEB_kerneldeb := debhelper linux-config-6.12 linux-config-6.1
 
 PY_PACKAGES := 'setuptools>=77' 'cython>=3.0.11' 'click>=8.1' 'dpkt>=1.9.8' 'rich>=13' 'pytest>=7' 'pytest-benchmark>=4' \
                'hypothesis>=6' 'mypy>=1.8' 'pcapy-ng==2.1.0' scapy cypcap virtme-ng numpy pyarrow polars duckdb
@@ -98,7 +99,7 @@ thesis: build $(STAMPS)/plot
 kernel: $(STAMPS)/packages-kernel
 	kernel/build $(KVER) $(VARIANT)
 
-kernel-deb: $(STAMPS)/packages-kernel
+kernel-deb: $(STAMPS)/packages-kernel $(STAMPS)/packages-kerneldeb
 	kernel/deb $(KVER)
 
 guest: build $(STAMPS)/packages-kernel

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
+import mmap
 import os
 import socket
 import struct
@@ -12,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from rings import (ETHERTYPE, HUGE_POLICIES, KIB, MIB, POLICIES, Mapping, Ring, enable, frame_of, hugetlb,
-                   info, make_ring, packet_socket, request)
+from rings import (ETHERTYPE, HUGE, HUGE_POLICIES, KIB, MIB, POLICIES, Mapping, Ring, enable, frame_of, hugetlb,
+                   info, make_ring, packet_socket, request, smaps)
 
 BATCH = 150
 BLOCKS = {"256K": 256 * KIB, "2M": 2 * MIB, "4M": 4 * MIB}
@@ -44,6 +46,29 @@ def test_all_packets_in_order(policy, block, total, version, pair, sender):
         assert POLICIES[got.policy] == policy
         assert (got.block_bytes, got.block_nr) == (BLOCKS[block], length // BLOCKS[block])
         deliver(ring, sender, 3 * BATCH)
+
+
+@pytest.mark.parametrize("block", [192 * KIB, 256 * KIB, 4 * MIB])
+@pytest.mark.parametrize("policy", HUGE_POLICIES)
+def test_once_round_a_ring_of_64_mib(policy, block, pair, sender):
+    """Each block, in each huge page, is written and read. Those of 192 KiB cross huge pages."""
+    with Ring(policy, block, 64 * MIB // block * block, 2, frame=64 * KIB).bind(pair[1]) as ring:
+        assert info(ring.sock).kernel_huge_bytes == ring.total
+        deliver(ring, sender, ring.total // ring.frame + 20, size=8000)
+
+
+def test_ring_in_huge_shmem(pair, sender, huge_shmem):
+    """A file of tmpfs in huge pages, mapped: INFO says huge throughout, and the ring goes round."""
+    with os.fdopen(os.memfd_create("ring"), "rb") as file:
+        os.truncate(file.fileno(), 4 * MIB)
+        memory = Mapping(4 * MIB, mmap.MAP_SHARED, file.fileno(), align=True)
+        ctypes.memset(memory.address, 0xFF, memory.length)
+        assert smaps(memory.address)["ShmemPmdMapped"] * KIB == memory.length
+        with Ring("HUGETLB", 256 * KIB, memory.length, 2, memory=memory).bind(pair[1]) as ring:
+            got = info(ring.sock)
+            assert got.user_huge_bytes == got.kernel_huge_bytes == got.pinned_bytes == memory.length
+            assert got.user_page_bytes == got.kernel_page_bytes == HUGE and got.reason == 0
+            deliver(ring, sender, ring.total // ring.frame + BATCH)
 
 
 @pytest.mark.parametrize("block", [4 * KIB, 12 * KIB, 64 * KIB, MIB])
