@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # make demo         captures generated traffic in a network namespace of its own
 # make test         all tests that need no patched kernel
-# make bench        bench-drain, then measures walking and opening rings and reading and writing files, reckons TLB misses
-# make bench-drain  measures reading against pcapy-ng and libpcap, writes docs/results/drain.md
+# make bench        measures all engines, reckons TLB misses, writes bench/results and docs/results; in half an hour
+# make bench-SUITE  measures one of it anew: drain, live, files, open, walk, corunner, fanout
+# make bench-guest  the rings' policies in a guest, as make guest
 # make thesis       the thesis's experiments again; options in ARGS, e.g. ARGS='--runs 10 --factors 0-1000:50'
+# make thesis-guest  all six policies of it, in a guest
 # make kernel       builds the patched kernel KVER (6.12, 6.1) in VARIANT (plain, debug)
 # make guest        boots it and runs CMD in it; make guest-test the tests
 #                   (guest-off: with the series compiled out; guest-fuzz: SEQUENCES random ones)
@@ -34,8 +36,11 @@ PY_PACKAGES := 'setuptools>=77' 'cython>=3.0.11' 'click>=8.1' 'dpkt>=1.9.8' 'ric
 SOURCES := setup.py pyproject.toml $(wildcard hugepcap/*.pyx hugepcap/*.pxd hugepcap/_csrc/*.[ch] preload/*.[ch] preload/*.map)
 PYTEST  := $(BIN)/python -m pytest
 BENCH   := PYTHONPATH=bench:tests $(PYTEST) -p no:cacheprovider --benchmark-timer=childclock.now -q
+REPORT  := PYTHONPATH=bench $(BIN)/python -m report
 
-.PHONY: all build demo test bench bench-drain bench-quick thesis bench-fanout kernel kernel-deb guest guest-test guest-off guest-fuzz guest-preload guest-policies check clean
+.PHONY: all build demo test bench bench-quick bench-guest thesis thesis-guest bench-drain bench-live bench-files bench-open \
+        bench-walk bench-corunner bench-fanout kernel kernel-deb guest guest-test guest-off guest-fuzz guest-preload \
+        guest-policies check clean
 all: build
 
 # Installs what is missing of DEB_<name>; NAME=VERSION wants just that version.
@@ -70,23 +75,28 @@ demo: build
 test: build $(STAMPS)/packages-test
 	$(PYTEST) tests --ignore=tests/guest
 
-bench: bench-drain
-	$(BENCH) bench/test_walk.py bench/test_open.py bench/test_files.py bench/test_live.py \
-	    bench/test_corunner.py --benchmark-json=$(STAMPS)/suites.json
-	PYTHONPATH=bench $(BIN)/python -m tlb > $(STAMPS)/tlb.json
-	$(BIN)/python bench/tables.py $(STAMPS)/suites.json $(STAMPS)/tlb.json
+# A result that is wrong fails its test, and the tables are written without it.
+bench: build $(STAMPS)/packages-test
+	$(BENCH) bench --benchmark-quiet --benchmark-json=$(STAMPS)/suites.json; measured=$$?; \
+	PYTHONPATH=bench:tests $(BIN)/python -m tlb > $(STAMPS)/tlb.json && \
+	$(REPORT) $(STAMPS)/suites.json $(STAMPS)/tlb.json && exit $$measured
 
-bench-drain: build $(STAMPS)/packages-test
-	$(BENCH) bench/test_drain.py --benchmark-json=$(STAMPS)/drain.json
-	$(BIN)/python bench/report.py $(STAMPS)/drain.json
-
-bench-fanout: build $(STAMPS)/packages-test
-	$(BENCH) bench/test_fanout.py --benchmark-json=$(STAMPS)/fanout.json
-	$(BIN)/python bench/report_fanout.py $(STAMPS)/fanout.json
+bench-drain bench-live bench-files bench-open bench-walk bench-corunner bench-fanout: bench-%: build $(STAMPS)/packages-test
+	$(BENCH) bench/test_$*.py --benchmark-json=$(STAMPS)/$*.json; measured=$$?; \
+	$(REPORT) $(STAMPS)/$*.json && exit $$measured
 
 bench-quick: build $(STAMPS)/packages-test
-	$(BENCH) bench --quick --benchmark-json=$(STAMPS)/quick.json
-	$(BIN)/python bench/tables.py --check $(STAMPS)/quick.json
+	$(BENCH) bench --quick --benchmark-quiet --benchmark-json=$(STAMPS)/quick.json; measured=$$?; \
+	$(REPORT) --check $(STAMPS)/quick.json && exit $$measured
+
+# The guest sees these files read-only: what it measured comes as its last lines.
+bench-guest: build $(STAMPS)/packages-kernel
+	image=$$(kernel/build $(KVER) $(VARIANT)) && \
+	kernel/boot -t $(GUEST_S) "$$image" -- sh -c '$(BENCH) bench/test_drain.py bench/test_open.py bench/test_corunner.py \
+	    --quick --benchmark-quiet --benchmark-json=/tmp/guest.json; cat /tmp/guest.json' > $(STAMPS)/guest.log || \
+	    { tail -n 40 $(STAMPS)/guest.log; exit 1; }
+	sed -n '/^{$$/,$$p' $(STAMPS)/guest.log > $(STAMPS)/guest.json
+	$(REPORT) $(STAMPS)/guest.json
 
 # What only its figures need.
 $(STAMPS)/plot: $(STAMPS)/venv
@@ -96,6 +106,16 @@ $(STAMPS)/plot: $(STAMPS)/venv
 thesis: build $(STAMPS)/plot
 	PYTHONPATH=bench:tests $(BIN)/python -m thesis run $(ARGS)
 
+# Of a ring of 8 MiB, which the packets fill several times.
+thesis-guest: build $(STAMPS)/packages-kernel $(STAMPS)/plot
+	$(MAKE) -s -C preload
+	image=$$(kernel/build $(KVER) $(VARIANT)) && \
+	kernel/boot -t $(GUEST_S) "$$image" -- env PYTHONPATH=bench:tests $(BIN)/python -m thesis run --no-loss --blocks 2 \
+	    --factors 0,1000,4000 --runs 3 --packets 24000 --out - $(ARGS) > $(STAMPS)/thesis-guest.log || \
+	    { tail -n 40 $(STAMPS)/thesis-guest.log; exit 1; }
+	sed -n '/^{$$/,$$p' $(STAMPS)/thesis-guest.log > bench/results/thesis-$(KVER)-guest.json
+	PYTHONPATH=bench:tests $(BIN)/python -m thesis draw
+
 kernel: $(STAMPS)/packages-kernel
 	kernel/build $(KVER) $(VARIANT)
 
@@ -103,7 +123,7 @@ kernel-deb: $(STAMPS)/packages-kernel $(STAMPS)/packages-kerneldeb
 	kernel/deb $(KVER)
 
 guest: build $(STAMPS)/packages-kernel
-	kernel/boot "$$(kernel/build $(KVER) $(VARIANT))" -- $(CMD)
+	kernel/boot -t $(GUEST_S) "$$(kernel/build $(KVER) $(VARIANT))" -- $(CMD)
 
 # The guest sees these files read-only: what its tests need is built here.
 guest-test: build $(STAMPS)/packages-kernel

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * files.py for stock libpcap in C: files WAY PATH [OUT], WAY pcap_dispatch, pcap_next_ex or pcap_dump; and the limits of
- * every reader: "read" for read(2) alone, "read+walk" and "mmap+walk" for going from length to length as well.
+ * files.py for stock libpcap in C, with WAY pcap_dispatch, pcap_next_ex or pcap_dump; and the limits of every reader:
+ * "read" for read(2) alone, "read+walk" and "mmap+walk" for going from length to length as well.
+ *
+ *	files read WAY PATH COUNT CHECKED_PATH CHECKED
+ *	files write WAY PATH COUNT OUT
  */
 #include <fcntl.h>
-#include <pcap/pcap.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "seen.h"
 
 struct packet {
 	struct pcap_pkthdr hdr;
@@ -20,14 +21,6 @@ struct packet {
 
 static struct packet *packets;
 static unsigned long nr, room;
-
-static void count(u_char *user, const struct pcap_pkthdr *hdr, const u_char *data)
-{
-	(void)user;
-	(void)hdr;
-	(void)data;
-	nr++;
-}
 
 static void keep(u_char *user, const struct pcap_pkthdr *hdr, const u_char *data)
 {
@@ -40,57 +33,49 @@ static void keep(u_char *user, const struct pcap_pkthdr *hdr, const u_char *data
 	packets[nr++].data = memcpy(malloc(hdr->caplen + 1), data, hdr->caplen);
 }
 
-static double cpu_seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-	return (double)now.tv_sec + now.tv_nsec / 1e9;
-}
-
-static void read_all(const char *way, pcap_t *handle)
+static void read_all(const char *way, pcap_t *handle, pcap_handler take, struct seen *seen)
 {
 	struct pcap_pkthdr *hdr;
 	const u_char *data;
 
 	if (!strcmp(way, "pcap_dispatch"))
-		while (pcap_dispatch(handle, -1, count, NULL) > 0)
+		while (pcap_dispatch(handle, -1, take, (u_char *)seen) > 0)
 			;
 	else
 		while (pcap_next_ex(handle, &hdr, &data) == 1)
-			nr++;
+			take((u_char *)seen, hdr, data);
 }
 
 #define FILE_HEADER 24
 #define RECORD_HEADER 16
 
-/* Counts whole records; returns the bytes they take. */
-static size_t walk(const char *bytes, size_t size)
+/* Counts whole records, and hashes them if it is to; returns the bytes they take. */
+static size_t walk(const char *bytes, size_t size, pcap_handler take, struct seen *seen)
 {
 	size_t at = 0;
-	unsigned int caplen;
+	struct pcap_pkthdr hdr = { 0 };
 
 	while (size - at >= RECORD_HEADER) {
-		memcpy(&caplen, bytes + at + 8, sizeof(caplen));
-		if (size - at - RECORD_HEADER < caplen)
+		memcpy(&hdr.caplen, bytes + at + 8, sizeof(hdr.caplen));
+		if (size - at - RECORD_HEADER < hdr.caplen)
 			break;
-		at += RECORD_HEADER + caplen;
-		nr++;
+		take((u_char *)seen, &hdr, (const u_char *)bytes + at + RECORD_HEADER);
+		at += RECORD_HEADER + hdr.caplen;
 	}
 	return at;
 }
 
-static void read_chunks(int fd, int walking)
+static void read_chunks(int fd, int walking, pcap_handler take, struct seen *seen)
 {
 	static char chunk[1 << 20];
 	off_t at = FILE_HEADER;
 	ssize_t got;
 
 	while ((got = pread(fd, chunk, sizeof(chunk), at)) > 0)
-		at += walking ? walk(chunk, (size_t)got) : (size_t)got;
+		at += walking ? walk(chunk, (size_t)got, take, seen) : (size_t)got;
 }
 
-static void read_mapping(int fd)
+static void read_mapping(int fd, pcap_handler take, struct seen *seen)
 {
 	struct stat file;
 	char *bytes;
@@ -101,28 +86,46 @@ static void read_mapping(int fd)
 		perror("files: mmap");
 		exit(1);
 	}
-	walk(bytes + FILE_HEADER, (size_t)file.st_size - FILE_HEADER);
+	walk(bytes + FILE_HEADER, (size_t)file.st_size - FILE_HEADER, take, seen);
 	munmap(bytes, (size_t)file.st_size);
 }
 
-/* Without libpcap; what the file's packets are is counted only where it is walked. */
-static int read_plainly(const char *way, const char *path)
+static pcap_t *open_file(const char *path)
 {
-	int fd;
+	char reason[PCAP_ERRBUF_SIZE];
+	pcap_t *handle = pcap_open_offline(path, reason);
 
-	if (strcmp(way, "read") && strcmp(way, "read+walk") && strcmp(way, "mmap+walk"))
-		return 0;
-	fd = open(path, O_RDONLY);
-	if (way[0] == 'm')
-		read_mapping(fd);
-	else
-		read_chunks(fd, way[4] == '+');
-	close(fd);
-	return 1;
+	if (!handle) {
+		fprintf(stderr, "files: %s\n", reason);
+		exit(1);
+	}
+	return handle;
 }
 
-static double write_all(pcap_t *handle, const char *out)
+/* CPU seconds. Without libpcap, what packets the file has is seen only where it is walked. */
+static double read_file(const char *way, const char *path, pcap_handler take, struct seen *seen)
 {
+	double started = cpu_seconds();
+	pcap_t *handle = strncmp(way, "pcap", 4) ? NULL : open_file(path);
+	int fd = handle ? -1 : open(path, O_RDONLY);
+
+	if (handle) {
+		read_all(way, handle, take, seen);
+		pcap_close(handle);
+	} else {
+		if (way[0] == 'm')
+			read_mapping(fd, take, seen);
+		else
+			read_chunks(fd, way[4] == '+', take, seen);
+		close(fd);
+	}
+	return cpu_seconds() - started;
+}
+
+/* CPU seconds of writing packets that are in memory. */
+static double write_file(const char *path, const char *out)
+{
+	pcap_t *handle = open_file(path);
 	pcap_dumper_t *dumper;
 	double started;
 
@@ -141,26 +144,19 @@ static double write_all(pcap_t *handle, const char *out)
 
 int main(int argc, char **argv)
 {
-	char reason[PCAP_ERRBUF_SIZE] = "arguments: WAY PATH [OUT]";
-	double started = cpu_seconds(), seconds;
-	pcap_t *handle;
+	struct seen timed = seen_from(0), seen = seen_from(0);
 
-	if (argc == 3 && read_plainly(argv[1], argv[2])) {
-		printf("{\"seconds\": %.9f, \"packets\": %lu}\n", cpu_seconds() - started, nr);
+	if (argc == 6 && !strcmp(argv[1], "write")) {
+		printf("{\"seconds\": %.9f}\n", write_file(argv[3], argv[5]));
 		return 0;
 	}
-	handle = argc >= 3 ? pcap_open_offline(argv[2], reason) : NULL;
-	if (!handle) {
-		fprintf(stderr, "files: %s\n", reason);
-		return 1;
+	if (argc != 7 || strcmp(argv[1], "read")) {
+		fprintf(stderr, "files read WAY PATH COUNT CHECKED_PATH CHECKED | write WAY PATH COUNT OUT\n");
+		return 2;
 	}
-	if (argc == 4) {
-		seconds = write_all(handle, argv[3]);
-	} else {
-		read_all(argv[1], handle);
-		seconds = cpu_seconds() - started;
-	}
-	printf("{\"seconds\": %.9f, \"packets\": %lu}\n", seconds, nr);
-	pcap_close(handle);
+	printf("{\"seconds\": %.9f, ", read_file(argv[2], argv[3], seen_count, &timed));
+	read_file(argv[2], argv[5], seen_see, &seen);
+	seen_print(&seen);
+	printf(", \"read\": %lu}\n", (unsigned long)timed.packets);
 	return 0;
 }

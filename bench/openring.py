@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The measured process of test_open: opens and closes a ring. openring.py ENGINE DEVICE RING_BYTES TIMES"""
+"""The measured process of test_open: openring.py ENGINE open DEVICE RING_BYTES TIMES CHECKED
 
-import json
+Opens and closes a ring TIMES times; then it opens one more, says what that is and what each time took, and after a
+line what it saw of CHECKED packets.
+"""
+
 import re
 import sys
 import time
 from pathlib import Path
 
-from consume import open_capture
-from helpers.smaps import ring_pages
+from capture import open_capture, ready, say, wait_for_line
+from manifest import Seen
+from ways import WAYS
 
 
 def page_table_bytes():
@@ -19,13 +23,22 @@ def once(engine, device, ring_bytes):
     before, started = page_table_bytes(), time.perf_counter()
     reader = open_capture(engine, device, ring_bytes)
     opened = time.perf_counter()
-    tables, pages = page_table_bytes() - before, ring_pages()
+    tables = page_table_bytes() - before
     closing = time.perf_counter()
     reader.close()
-    return {"seconds": opened - started + time.perf_counter() - closing, "tables": tables, "pages": pages}
+    return {"seconds": opened - started + time.perf_counter() - closing, "tables": tables}
+
+
+def main(engine, way, device, ring_bytes, times, checked):
+    ring_bytes, seen = int(ring_bytes), Seen()
+    once(engine, device, 2 << 20)    # imports and the first call's own work are not the ring's
+    taken = [once(engine, device, ring_bytes) for _ in range(int(times))]
+    reader = open_capture(engine, device, ring_bytes)
+    ready(reader, taken=taken)
+    wait_for_line()
+    WAYS["loop"](reader, int(checked), seen.see, None)
+    say(seen.told())
 
 
 if __name__ == "__main__":
-    engine, device, ring_bytes, times = sys.argv[1:]
-    once(engine, device, 2 << 20)    # imports and the first call's own work are not the ring's
-    print(json.dumps([once(engine, device, int(ring_bytes)) for _ in range(int(times))]))
+    main(*sys.argv[1:])

@@ -3,92 +3,78 @@
 
 Two figures: how much longer a step takes of the CPU time the chase gets (its caches and TLB are shared), and how much
 fewer steps it makes in the same time (its CPU is, too). Without a capture the same packets come and nobody reads them.
+Afterwards the chase ends, some packets more are sent, and each capture shows by their hashes what it reads.
 """
 
-import json
-import os
-import subprocess
-import sys
 from contextlib import ExitStack
-from importlib.metadata import version
-from pathlib import Path
 
-import childclock
 import pytest
+from engines import LIBPCAP_C, Cell, by_policy, capturing
+from manifest import Wrong, manifest
 from pinned import child
+from record import in_turns, record
 
 from hugepcap._generate import generate
-from policies import kernel_has_policies
 
-HERE = Path(__file__).resolve().parent
 CHASE_BYTES, RING_BYTES = 64 << 20, 64 << 20
-RATE_PPS, SECONDS, ROUNDS = 100_000, 3, 3
-SIZES = (700, 1500)
-POLICIES = ["stock", "thp", "hugetlb"] if kernel_has_policies() else ["stock"]
-NOBODY = ("none", "none", "none")
-CASES = [NOBODY, ("pcapy-ng", "dispatch", "stock"), ("pcapy-ng", "next_batch", "stock"),
-         ("cypcap", "dispatch", "stock"), ("scapy", "recv_raw", "stock"),
-         *[("hugepcap", way, policy) for policy in POLICIES for way in ("dispatch", "next_block")]]
+RATE_PPS, SECONDS, ROUNDS, QUICK_SECONDS = 100_000, 2, 3, 0.2
+SIZES, CHECKED = (700, 1500), 2000
+NOBODY = Cell("nobody", "none", "none")
+CELLS = [NOBODY, Cell(LIBPCAP_C, "pcap_dispatch"), Cell("pcapy-ng", "dispatch"), Cell("pcapy-ng", "next_batch"),
+         Cell("cypcap", "dispatch"), Cell("scapy", "recv_raw"), Cell("hugepcap", "dispatch"), Cell("hugepcap", "next_block"),
+         *by_policy("next_block")]
 
 
-@pytest.fixture(scope="session")
-def chase(tmp_path_factory):
-    program = tmp_path_factory.mktemp("chase") / "chase"
-    subprocess.run(["gcc", "-O2", "-std=gnu11", HERE / "chase.c", "-o", program], check=True)
-    return program
+def send(link, count, **options):
+    sent = generate(link.near, count, sizes=SIZES, seed=1, flows=64, **options)
+    assert sent.packets == count
+    return count
 
 
-def ask(process):
-    process.stdin.write("\n")
-    process.stdin.flush()
+def chased(chase, link, seconds):
+    """The chase's answer over packets that come meanwhile, and how many those were."""
+    with child([chase, CHASE_BYTES], "chase") as other:
+        other.line()
+        other.ask()
+        sent = send(link, int(RATE_PPS * seconds), rate_pps=RATE_PPS)
+        other.ask()
+        return other.answer(), sent
 
 
-def measure(chase, case, link, seconds):
-    """The chase's answer and the capture's, over the same packets."""
-    engine, way, policy = case
-    os.environ["HUGEPCAP_POLICY"] = policy if engine == "hugepcap" else "stock"
+def check(capture, sent, link):
+    """What the capture answers of the packets that were sent; Wrong unless it reads the next ones as they are."""
+    capture.ask(sent)
+    captured = capture.answer()
+    if captured["packets"] + captured["dropped"] != sent or captured["received"] != sent:
+        raise Wrong(f"{capture.who}: {captured} of {sent} packets")
+    capture.ask(send(link, CHECKED, first_seq=sent))
+    manifest(sent, SIZES, seed=1, flows=64).check(capture.who, capture.answer(), sent + CHECKED)
+    return captured
+
+
+def measure(cell, c_programs, link, seconds):
+    captured, page = {"packets": 0, "dropped": 0, "cpu": 0.0}, None
     with ExitStack() as stack:
-        other = stack.enter_context(child([chase, CHASE_BYTES]))
-        assert other.stdout.readline() == "ready\n"
-        if case != NOBODY:
-            capture = stack.enter_context(child([sys.executable, HERE / "watch.py", engine, way, link.far, RING_BYTES]))
-            assert capture.stdout.readline() == "ready\n", f"{engine} {way}: did not start"
-        ask(other)
-        sent = generate(link.near, int(RATE_PPS * seconds), sizes=SIZES, seed=1, flows=64, rate_pps=RATE_PPS)
-        ask(other)
-        answer = json.loads(other.stdout.readline())
-        if case == NOBODY:
-            return answer, {"packets": 0, "dropped": 0, "cpu": 0.0}
-        ask(capture)
-        captured = json.loads(capture.stdout.readline())
-    assert captured["packets"] + captured["dropped"] == captured["received"] == sent.packets, f"{engine} {way}: {captured}"
-    return answer, captured
+        if cell != NOBODY:
+            capture = stack.enter_context(capturing(cell, c_programs, "read", link, RING_BYTES))
+            page = capture.told["page_bytes"]
+        answer, sent = chased(c_programs["chase"], link, seconds)
+        if cell != NOBODY:
+            captured = check(capture, sent, link)
+    ns_per_step = answer["cpu"] / answer["steps"] * 1e9
+    return {"seconds": ns_per_step / 1e9, "ns_per_step": ns_per_step, "steps_per_s": answer["steps"] / answer["wall"],
+            "capture_cpu": captured["cpu"] / answer["wall"], "packets": captured["packets"], "drops": captured["dropped"],
+            "page_bytes": page}
 
 
 @pytest.fixture(scope="session")
-def rounds(request, chase, link):
-    quick, known = request.config.getoption("--quick"), {case: [] for case in CASES}
-
-    def all_of():
-        if not known[NOBODY]:
-            for _ in range(1 if quick else ROUNDS):
-                for case in CASES:
-                    known[case].append(measure(chase, case, link, 0.2 if quick else SECONDS))
-        return known
-
-    return all_of
+def taken(quick, c_programs, link, huge_pages):
+    with huge_pages(RING_BYTES):
+        return in_turns(CELLS, 1 if quick else ROUNDS,
+                        lambda cell: measure(cell, c_programs, link, QUICK_SECONDS if quick else SECONDS))
 
 
-@pytest.mark.parametrize("case", CASES, ids="-".join)
-def test_corunner(benchmark, rounds, case):
-    taken, (engine, way, policy) = rounds()[case], case
-    ns_per_step = [answer["cpu"] / answer["steps"] * 1e9 for answer, _ in taken]
-    benchmark.group = "corunner"
-    benchmark.extra_info.update(
-        suite="corunner", engine=engine, version=version(engine) if engine != "none" else "", way=way, policy=policy,
-        correct=True, rate_pps=RATE_PPS, sizes=SIZES, packets=[captured["packets"] for _, captured in taken],
-        drops=[captured["dropped"] for _, captured in taken], ns_per_step=ns_per_step,
-        steps_per_s=[answer["steps"] / answer["wall"] for answer, _ in taken],
-        capture_cpu=[captured["cpu"] / answer["wall"] for answer, captured in taken])
-    times = iter([value / 1e9 for value in ns_per_step])
-    benchmark.pedantic(lambda: childclock.advance(next(times)), rounds=len(taken), iterations=1)
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_corunner(benchmark, taken, cell):
+    record(benchmark, "corunner", cell, taken[cell], group="corunner", sizes=SIZES, rate_pps=RATE_PPS,
+           each=["ns_per_step", "steps_per_s", "capture_cpu"])

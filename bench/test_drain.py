@@ -1,130 +1,88 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Drain: CPU time to read packets that are in the ring already.
 
-The ring is large enough for all of them, so nothing is lost, and sender and kernel are outside the clock. Each
-round is a fresh process on one CPU; the engines take turns within a round, so that what slows the machine down
-slows all of them. A round whose packets are not the ones that were sent, each once and in order, fails the run.
+The ring is large enough for all of them, so nothing is lost, and sender and kernel are outside the clock. Each round is
+a fresh process on one CPU; all cells of a size take turns. After the timed packets as many as a tenth of them come,
+are read by the same way and hashed: they must be the generator's next ones, every byte, so that the timed reading took
+exactly those before.
 """
 
-import json
-import subprocess
-import sys
-from importlib.metadata import version
-from pathlib import Path
+import time
+from functools import cache
 
-import childclock
 import pytest
-from consume import CHECKED_SHARE, WAYS, checksum
-from pinned import child
+from engines import COUNTED, WALK_C, Cell, by_policy, capturing, cells, named
+from manifest import Wrong, manifest
+from record import in_turns, record
 from test_walk import PAGES, TOTAL_BYTES
 from test_walk import measure as measure_walk
 
-from helpers.smaps import ring_pages
 from hugepcap._generate import generate
 
-HERE = Path(__file__).resolve().parent
-ROUNDS = 3
-# bytes on the wire, least and most -> packets, and a ring that holds them all in either engine
-SIZES = {(64, 64): (1_500_000, 512 << 20), (200, 200): (1_000_000, 512 << 20), (594, 594): (600_000, 768 << 20),
-         (1400, 1400): (400_000, 768 << 20), (700, 1500): (450_000, 768 << 20)}
-QUICK_SIZES = [(64, 64), (1400, 1400)]
-QUICK_DIVISOR = 20
-
-# What cypcap has; its dispatch() does not say how many it read.
-OF_CYPCAP = {"loop", "iteration"}
-IN_C = {"pcap_dispatch", "pcap_next_ex"}
-LIBPCAP_C, WALK_C = "libpcap (C)", "walk (C)"
-
-
-def engines_of(way, sizes):
-    if way in IN_C:
-        return [LIBPCAP_C]
-    if way == "batches":    # the walk's memory has packets of one size
-        return ["pcapy-ng", LIBPCAP_C, *[WALK_C] * (sizes[0] == sizes[1]), "hugepcap"]
-    engines = ["hugepcap"] if way == "iteration" else ["pcapy-ng", "hugepcap"]
-    return ["cypcap", *engines] if way in OF_CYPCAP else engines
+ROUNDS, CHECKED_SHARE = 3, 10
+SETTLE_S = 0.2    # until the ring's last block is the reader's
+MIB = 1 << 20
+# bytes on the wire, least and most -> packets, and a ring that holds them all in any engine
+SIZES = {(64, 64): (800_000, 256 * MIB), (200, 200): (600_000, 256 * MIB), (594, 594): (300_000, 256 * MIB),
+         (1400, 1400): (300_000, 512 * MIB), (700, 1500): (300_000, 512 * MIB)}
+ONCE_IN = {"scapy": 20}    # what takes microseconds a packet, or hundreds of bytes beside it, is given fewer
+QUICK_DIVISOR, QUICK_RING = 20, 32 * MIB
+WALK = Cell(WALK_C, "walk", "none")
+CELLS = [*cells(COUNTED), WALK, Cell("scapy", "recv_raw"), *by_policy("batches")]
+# For sizes between those that something is promised of.
+MAIN = [cell for cell in CELLS if cell.way in ("loop", "next", "next_batch", "batches", "pcap_dispatch", "walk", "recv_raw")]
+FULL_SIZES = ((64, 64), (1400, 1400))
 
 
-def engine_version(engine, c_consumer):
-    if engine == WALK_C:
-        return version("hugepcap")
-    if engine == LIBPCAP_C:
-        return subprocess.run(["pcap-config", "--version"], capture_output=True, text=True).stdout.strip()
-    return version(engine)
+def cells_of(sizes):
+    return CELLS if sizes in FULL_SIZES else MAIN
 
 
-def send(link, count, sizes):
-    sent = generate(link.near, count, sizes=sizes, seed=sizes[0], flows=64)
-    assert sent.packets == count
+def fill(process, link, first, count, sizes):
+    """The answer of a reader that is asked when so many packets are in its ring."""
+    assert generate(link.near, count, sizes=sizes, seed=sizes[0], flows=64, first_seq=first).packets == count
+    time.sleep(SETTLE_S)
+    process.ask()
+    return process.answer()
 
 
-def drain(command, link, count, sizes):
-    """Runs one consumer; its timed answer, its checked one, and its rings' mappings."""
-    with child(command) as process:
-        assert process.stdout.readline() == "ready\n", f"{command}: did not start"
-        answers, pages = [], ring_pages(process.pid)
-        for nr in (count, count // CHECKED_SHARE):
-            send(link, nr, sizes)
-            process.stdin.write("\n")
-            process.stdin.flush()
-            answers.append(json.loads(process.stdout.readline()))
-        assert process.wait() == 0
-        return *answers, pages
-
-
-def measure(engine, way, link, c_consumer, count, sizes, ring_bytes):
-    """CPU seconds of one round and the page size; fails where a packet is missing, twice there or out of order."""
-    arguments = [link.far, count, ring_bytes]
-    command = [c_consumer, way if way in IN_C else "pcap_dispatch"] if engine == LIBPCAP_C else \
-        [sys.executable, HERE / "consume.py", engine, way]
-    timed, checked, pages = drain(command + arguments, link, count, sizes)
-    assert timed["packets"] == timed["received"] == count and timed["dropped"] == 0, f"{engine} {way}: {timed}"
-    nr = count // CHECKED_SHARE
-    assert checked == {"packets": nr, "checksum": checksum(range(nr))}, f"{engine} {way}: {checked}"
-    assert [size for size, _ in pages] == [ring_bytes], f"{engine} {way}: rings of {pages}, not of {ring_bytes} bytes"
-    return timed["seconds"], pages[0][1]
-
-
-def walk_alone(program, count, sizes):
-    """CPU seconds that walking as many packets takes, from memory that is filled like a ring: see test_walk."""
-    seconds, packets = measure_walk(program, PAGES["4 KiB"], 1, sizes[0], TOTAL_BYTES)
-    return seconds * count / packets, PAGES["4 KiB"]
+def drain(cell, c_programs, link, sizes, count, ring_bytes):
+    count //= ONCE_IN.get(cell.engine, 1)
+    checked = count // CHECKED_SHARE
+    with capturing(cell, c_programs, "drain", link, ring_bytes, count, checked) as process:
+        timed = fill(process, link, 0, count, sizes)
+        seen = fill(process, link, count, checked, sizes)
+    if (timed["received"], timed["dropped"]) != (count, 0):
+        raise Wrong(f"{process.who}: {timed} of {count} packets")
+    manifest(count, sizes, seed=sizes[0], flows=64).check(process.who, seen, count + checked)
+    return {"seconds": timed["seconds"], "ns_per_packet": timed["seconds"] / count * 1e9, "packets": count, "drops": 0,
+            "page_bytes": process.told["page_bytes"]}
 
 
 @pytest.fixture(scope="session")
-def rounds(request, link, c_consumer, walk):
-    """Seconds and page size of each round, per engine: measured once for all engines of a way and size, in turns."""
-    quick, known = request.config.getoption("--quick"), {}
+def rounds(quick, link, c_programs, huge_pages):
+    """{cell: Taken} of a size."""
+    @cache
+    def of(sizes):
+        count, ring_bytes = SIZES[sizes]
+        count, ring_bytes = (count // QUICK_DIVISOR, QUICK_RING) if quick else (count, ring_bytes)
 
-    def of(way, sizes):
-        if (way, sizes) not in known:
-            count, ring_bytes = SIZES[sizes]
-            count //= QUICK_DIVISOR if quick else 1
-            taken = {engine: [] for engine in engines_of(way, sizes)}
-            for _ in range(1 if quick else ROUNDS):
-                for engine in taken:
-                    taken[engine].append(walk_alone(walk, count, sizes) if engine == WALK_C else
-                                         measure(engine, way, link, c_consumer, count, sizes, ring_bytes))
-            known[way, sizes] = count, ring_bytes, taken
-        return known[way, sizes]
+        def measure(cell):
+            if cell == WALK:
+                return measure_walk(c_programs["walk"], PAGES["4 KiB"], 1, sizes, TOTAL_BYTES // (QUICK_DIVISOR if quick else 1))
+            return drain(cell, c_programs, link, sizes, count, ring_bytes)
+
+        with huge_pages(ring_bytes):
+            return in_turns(cells_of(sizes), 1 if quick else ROUNDS, measure)
 
     return of
 
 
 def pytest_generate_tests(metafunc):
-    some = QUICK_SIZES if metafunc.config.getoption("--quick") else SIZES
-    cases = [(sizes, way, engine) for sizes in some for way in [*WAYS, *sorted(IN_C)] for engine in engines_of(way, sizes)]
-    names = [f"{'-'.join(map(str, dict.fromkeys(sizes)))}-{way}-{engine}" for sizes, way, engine in cases]
-    metafunc.parametrize("sizes, way, engine", cases, ids=names)
+    some = FULL_SIZES[:1] if metafunc.config.getoption("--quick") else SIZES
+    pairs = [(sizes, cell) for sizes in some for cell in cells_of(sizes)]
+    metafunc.parametrize("sizes, cell", pairs, ids=[f"{named(sizes)}-{cell}" for sizes, cell in pairs])
 
 
-def test_drain(benchmark, rounds, c_consumer, sizes, way, engine):
-    count, ring_bytes, taken = rounds(way, sizes)
-    each = [seconds for seconds, _ in taken[engine]]
-    seconds = iter(each)
-    benchmark.group = f"drain {sizes[0]} to {sizes[1]} B: {way}"
-    benchmark.extra_info.update(
-        engine=engine, version=engine_version(engine, c_consumer), way=way, sizes=sizes, packets=count, drops=0,
-        ring_bytes=ring_bytes, policy="stock", page_bytes=taken[engine][0][1], correct=True,
-        ns_per_packet=[second / count * 1e9 for second in each])
-    benchmark.pedantic(lambda: childclock.advance(next(seconds)), rounds=len(each), iterations=1)
+def test_drain(benchmark, rounds, sizes, cell):
+    record(benchmark, "drain", cell, rounds(sizes)[cell], group=f"drain {named(sizes)} B", sizes=sizes, each=["ns_per_packet"])

@@ -1,144 +1,107 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Files: CPU time to read and to write a capture file that is in the page cache.
 
-Engines take turns within a round, each in a fresh process on one CPU, opening and closing included. Each way of reading
-is checked on a smaller file, every byte of it; what was written is read back and compared.
+Cells take turns within a round, each in a fresh process on one CPU, opening and closing included. What is timed reads
+as many packets as the file has and must then be at its end; the same process reads a smaller file by the same way and
+hashes every byte of it. What was written is compared with what it must be.
 """
 
-import hashlib
-import json
-import random
 import struct
-import subprocess
 import sys
-from importlib.metadata import version
-from pathlib import Path
+from functools import cache
 
-import childclock
 import pytest
+from engines import COUNTED, FIXTURES, HERE, LIBPCAP_C, NO_LIBRARY, Cell, cells, named
+from manifest import Wrong, manifest
 from pinned import child
+from record import in_turns, record
 
-HERE = Path(__file__).resolve().parent
+from hugepcap._generate import build_packet
+
 ROUNDS, QUICK_DIVISOR, CHECKED = 3, 50, 5000
-# bytes of a packet, least and most -> packets; the last is the thesis's mix
-SIZES = {(60, 76): 1_000_000, (700, 1500): 200_000}
-LIBPCAP_C, NO_LIBRARY = "libpcap (C)", "no library (C)"
-READ = [("pcapy-ng", "next_batch"), ("hugepcap", "batches"), ("hugepcap", "next_batch"), ("pcapy-ng", "loop"),
-        ("hugepcap", "loop"), ("pcapy-ng", "next"), ("hugepcap", "next"), (LIBPCAP_C, "pcap_dispatch"),
-        (LIBPCAP_C, "pcap_next_ex"), (NO_LIBRARY, "read"), (NO_LIBRARY, "read+walk"),
-        (NO_LIBRARY, "mmap+walk"), ("dpkt", "reader"), ("scapy", "RawPcapReader")]
-WRITE = [("pcapy-ng", "dumper"), ("hugepcap", "Writer"), ("hugepcap", "dumper"), (LIBPCAP_C, "pcap_dump"), ("dpkt", "writer")]
-# What takes microseconds a packet is given fewer.
-SLOW = {"dpkt": 4, "scapy": 4}
+COUNTS = dict(zip(FIXTURES, (500_000, 400_000, 200_000, 100_000, 100_000)))
+READ = [cell._replace(policy="none") for cell in
+        [*cells(COUNTED), *(Cell(NO_LIBRARY, way) for way in ("read", "read+walk", "mmap+walk")), Cell("dpkt", "reader"),
+         Cell("scapy", "RawPcapReader")]]
+WRITE = [Cell(*pair, "none") for pair in (("pcapy-ng", "dumper"), ("hugepcap", "Writer"), ("hugepcap", "dumper"),
+                                          ("cypcap", "dumper"), (LIBPCAP_C, "pcap_dump"), ("dpkt", "writer"))]
+KINDS = {"read": READ, "write": WRITE}
+FEWER = {"dpkt": 4, "scapy": 4}    # for what takes microseconds a packet
 
 
-def packets(count, sizes):
-    """The same ones every time."""
-    source = random.Random(1)
-    payload = source.randbytes(sizes[1])
-    return [struct.pack(">6s6sHI", b"\2" * 6, b"\4" * 6, 0x88B5, number) + payload[:source.randint(*sizes) - 18]
-            for number in range(count)]
-
-
-def write_file(path, some):
+def write_file(path, count, sizes):
+    """A pcap file of the generator's packets."""
     with open(path, "wb") as file:
         file.write(struct.pack("=IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
-        for number, packet in enumerate(some):
+        for number in range(count):
+            packet = build_packet(number, sizes=sizes, seed=1)
             file.write(struct.pack("=IIII", 1_700_000_000 + number // 1000, number % 1000, len(packet), len(packet)) + packet)
 
 
 @pytest.fixture(scope="session")
-def sources(request, tmp_path_factory):
-    """{(sizes, divisor): (path, packets)}, and under divisor None the file that is checked, with its digest."""
-    folder, known = tmp_path_factory.mktemp("files"), {}
-    share = QUICK_DIVISOR if request.config.getoption("--quick") else 1
+def source(tmp_path_factory):
+    """The path of a file of so many packets, written once."""
+    folder = tmp_path_factory.mktemp("files")
 
-    def of(sizes, divisor):
-        if (sizes, divisor) not in known:
-            count = SIZES[sizes] // divisor // share if divisor else CHECKED
-            some = packets(count, sizes)
-            path = folder / f"{sizes[1]}-{divisor}"
-            write_file(path, some)
-            known[sizes, divisor] = path, count if divisor else hashlib.blake2b(b"".join(some)).hexdigest()
-        return known[sizes, divisor]
+    @cache
+    def of(sizes, count):
+        path = folder / f"{named(sizes)}x{count}"
+        write_file(path, count, sizes)
+        return path
 
     return of
 
 
-@pytest.fixture(scope="session")
-def c_files(tmp_path_factory):
-    program = tmp_path_factory.mktemp("files") / "files"
-    subprocess.run(["gcc", "-O2", "-std=gnu11", HERE / "files.c", "-lpcap", "-o", program], check=True)
-    return program
+def run(c_programs, kind, cell, *arguments):
+    command = [c_programs["files"], kind] if cell.engine in (LIBPCAP_C, NO_LIBRARY) else \
+        [sys.executable, HERE / "files.py", kind, cell.engine]
+    with child([*command, cell.way, *arguments], f"files, {kind}, {cell}") as process:
+        return process.answer()
+
+
+def read(cell, c_programs, source, sizes, count):
+    answer = run(c_programs, "read", cell, source(sizes, count), count, source(sizes, CHECKED), CHECKED)
+    if cell.way != "read":   # which does not look for packets
+        manifest(0, sizes, seed=1).check(f"files, {cell}", answer, CHECKED)
+        if answer.get("read", count) != count:
+            raise Wrong(f"files, {cell}: {answer['read']} packets of {count}")
+    return answer["seconds"]
+
+
+def write(cell, c_programs, source, sizes, count, out):
+    path = source(sizes, count)
+    seconds = run(c_programs, "write", cell, path, count, out)["seconds"]
+    written = out.read_bytes()
+    out.unlink()
+    if written != path.read_bytes():
+        raise Wrong(f"files, {cell}: wrote {len(written)} bytes, which are not the {path.stat().st_size} they must be")
+    return seconds
 
 
 @pytest.fixture(scope="session")
-def run(c_files):
-    def answer(engine, way, *arguments):
-        command = [c_files, way] if engine in (LIBPCAP_C, NO_LIBRARY) else [sys.executable, HERE / "files.py", engine, way]
-        with child([*command, *arguments]) as process:
-            line = process.stdout.readline()
-        assert line, f"{engine} {way}: no answer"
-        return json.loads(line)
+def rounds(quick, c_programs, source, tmp_path_factory):
+    """{cell: Taken} of one kind and size."""
+    out = tmp_path_factory.mktemp("written") / "file"
 
-    return answer
-
-
-def version_of(engine):
-    if engine == NO_LIBRARY:
-        return ""
-    if engine == LIBPCAP_C:
-        return subprocess.run(["pcap-config", "--version"], capture_output=True, text=True).stdout.strip()
-    return version(engine)
-
-
-@pytest.fixture(scope="session")
-def rounds(request, sources, run, tmp_path_factory):
-    """Answers of every engine and way of one kind and size, measured together."""
-    out, known = tmp_path_factory.mktemp("written"), {}
-
-    def measure(kind, engine, way, sizes):
-        path, count = sources(sizes, SLOW.get(engine, 1))
-        written = [out / "file"] if kind == "write" else []
-        answer = run(engine, way, path, *written)
-        if way != "read":   # which does not look for packets
-            assert answer["packets"] == count, f"{engine} {way}: {answer['packets']} packets of {count}"
-        if written:
-            assert written[0].read_bytes() == path.read_bytes(), f"{engine} {way}: wrote another file"
-            written[0].unlink()
-        return answer["seconds"] / count * 1e9
-
+    @cache
     def of(kind, sizes):
-        if (kind, sizes) not in known:
-            ways = READ if kind == "read" else WRITE
-            known[kind, sizes] = {pair: [] for pair in ways}
-            for _ in range(1 if request.config.getoption("--quick") else ROUNDS):
-                for pair in ways:
-                    known[kind, sizes][pair].append(measure(kind, *pair, sizes))
-        return known[kind, sizes]
+        def measure(cell):
+            count = COUNTS[sizes] // FEWER.get(cell.engine, 1) // (QUICK_DIVISOR if quick else 1)
+            seconds = read(cell, c_programs, source, sizes, count) if kind == "read" else \
+                write(cell, c_programs, source, sizes, count, out)
+            return {"seconds": seconds, "ns_per_packet": seconds / count * 1e9, "packets": count, "drops": 0, "page_bytes": None}
+
+        return in_turns(KINDS[kind], 1 if quick else ROUNDS, measure)
 
     return of
 
 
-def note(benchmark, kind, engine, way, sizes, taken):
-    seconds = iter([each / 1e9 for each in taken])
-    benchmark.group = f"files {kind} {sizes[0]} to {sizes[1]} B"
-    benchmark.extra_info.update(
-        suite="files", kind=kind, engine=engine, version=version_of(engine), way=way, sizes=sizes, policy="none",
-        packets=SIZES[sizes] // SLOW.get(engine, 1), drops=0, correct=True, ns_per_packet=taken)
-    benchmark.pedantic(lambda: childclock.advance(next(seconds)), rounds=len(taken), iterations=1)
+def pytest_generate_tests(metafunc):
+    some = FIXTURES[:1] if metafunc.config.getoption("--quick") else FIXTURES
+    cases = [(kind, sizes, cell) for sizes in some for kind, all_of in KINDS.items() for cell in all_of]
+    metafunc.parametrize("kind, sizes, cell", cases, ids=[f"{kind}-{named(sizes)}-{cell}" for kind, sizes, cell in cases])
 
 
-@pytest.mark.parametrize("engine, way", READ)
-@pytest.mark.parametrize("sizes", SIZES)
-def test_read(benchmark, rounds, sources, run, engine, way, sizes):
-    if engine not in (LIBPCAP_C, NO_LIBRARY):    # those only count: their callback is empty
-        path, digest = sources(sizes, None)
-        assert run(engine, way, path, "CHECK")["digest"] == digest, f"{engine} {way}: not the file's packets"
-    note(benchmark, "read", engine, way, sizes, rounds("read", sizes)[engine, way])
-
-
-@pytest.mark.parametrize("engine, way", WRITE)
-@pytest.mark.parametrize("sizes", SIZES)
-def test_write(benchmark, rounds, engine, way, sizes):
-    note(benchmark, "write", engine, way, sizes, rounds("write", sizes)[engine, way])
+def test_files(benchmark, rounds, kind, sizes, cell):
+    record(benchmark, "files", cell, rounds(kind, sizes)[cell], group=f"files {kind} {named(sizes)} B", sizes=sizes, kind=kind,
+           each=["ns_per_packet"])

@@ -1,52 +1,53 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Open: time to open, map and close a ring, and the page tables it takes meanwhile. Wall-clock time: the work is the kernel's."""
+"""Open: time to open, map and close a ring, and the page tables it takes meanwhile. Wall-clock time: the work is the kernel's.
 
-import json
-import sys
-from importlib.metadata import version
-from pathlib import Path
+After each process's openings one more ring is opened, and packets that come through it are checked.
+"""
 
-import childclock
+from functools import cache
+
 import pytest
-from pinned import child
+from engines import LIBPCAP_C, Cell, by_policy, capturing
+from manifest import manifest
+from record import in_turns, record
 
-HERE = Path(__file__).resolve().parent
+from hugepcap._generate import generate
+
 MIB = 1 << 20
-SIZES = (2 * MIB, 16 * MIB, 64 * MIB, 256 * MIB, 1024 * MIB)
-ENGINES = ("pcapy-ng", "hugepcap")
+RINGS = (2 * MIB, 16 * MIB, 64 * MIB, 256 * MIB, 1024 * MIB)
+QUICK_RINGS = RINGS[:2]
 ROUNDS, TIMES = 3, 3
+CHECKED, SIZES = 500, (700, 1500)
+CELLS = [*(Cell(engine, "open") for engine in (LIBPCAP_C, "pcapy-ng", "cypcap", "hugepcap")), *by_policy("open")]
 
 
-def measure(engine, device, ring_bytes):
-    with child([sys.executable, HERE / "openring.py", engine, device, ring_bytes, TIMES]) as process:
-        return json.loads(process.stdout.readline())
+def measure(cell, c_programs, link, ring_bytes):
+    with capturing(cell, c_programs, "open", link, ring_bytes, TIMES, CHECKED) as process:
+        assert generate(link.near, CHECKED, sizes=SIZES, seed=1, flows=64).packets == CHECKED
+        process.ask()
+        manifest(0, SIZES, seed=1, flows=64).check(process.who, process.answer(), CHECKED)
+    taken = process.told["taken"]
+    return {"seconds": min(one["seconds"] for one in taken), "ms": [one["seconds"] * 1e3 for one in taken],
+            "tables": max(one["tables"] for one in taken), "packets": CHECKED, "drops": 0,
+            "page_bytes": process.told["page_bytes"]}
 
 
 @pytest.fixture(scope="session")
-def rounds(request, link):
-    quick, known = request.config.getoption("--quick"), {}
-
+def rounds(quick, link, c_programs, huge_pages):
+    @cache
     def of(ring_bytes):
-        if ring_bytes not in known:
-            known[ring_bytes] = {engine: [] for engine in ENGINES}
-            for _ in range(1 if quick else ROUNDS):
-                for engine in ENGINES:
-                    known[ring_bytes][engine] += measure(engine, link.far, ring_bytes)
-        return known[ring_bytes]
+        with huge_pages(ring_bytes):
+            return in_turns(CELLS, 1 if quick else ROUNDS, lambda cell: measure(cell, c_programs, link, ring_bytes))
 
     return of
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("ring_bytes", SIZES, ids=lambda size: f"{size // MIB}MiB")
-def test_open(benchmark, rounds, ring_bytes, engine):
-    taken = rounds(ring_bytes)[engine]
-    for one in taken:
-        assert [size for size, _ in one["pages"]] == [ring_bytes], f"{engine}: {one}, not {ring_bytes} bytes of ring"
-    seconds = iter([one["seconds"] for one in taken])
-    benchmark.group = f"open {ring_bytes // MIB} MiB"
-    benchmark.extra_info.update(
-        suite="open", engine=engine, version=version(engine), policy="stock", ring_bytes=ring_bytes, correct=True,
-        page_bytes=taken[0]["pages"][0][1], packets=0, drops=0, tables=max(one["tables"] for one in taken),
-        ms=[one["seconds"] * 1e3 for one in taken])
-    benchmark.pedantic(lambda: childclock.advance(next(seconds)), rounds=len(taken), iterations=1)
+def pytest_generate_tests(metafunc):
+    rings = QUICK_RINGS if metafunc.config.getoption("--quick") else RINGS
+    metafunc.parametrize("ring_bytes", rings, ids=lambda size: f"{size // MIB}MiB")
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_open(benchmark, rounds, ring_bytes, cell):
+    record(benchmark, "open", cell, rounds(ring_bytes)[cell], group=f"open {ring_bytes // MIB} MiB", sizes=SIZES,
+           each=["ms", "tables"], ring_bytes=ring_bytes)

@@ -2,7 +2,7 @@
 /*
  * The walk alone: many rings of TPACKET_V3 blocks in memory, of pages of one size, read by the project's own walk.
  *
- *	walk PAGE_BYTES RINGS RING_BYTES PACKET_BYTES PASSES
+ *	walk PAGE_BYTES RINGS RING_BYTES PACKET_MIN PACKET_MAX PASSES
  *
  * A packet of each ring in turn. Prints "ready ADDRESS", so that smaps can be asked for the pages, and after a line
  * on stdin JSON: packets of a pass, a checksum, CPU seconds of each pass. Exit 3: no pages of that size.
@@ -44,23 +44,35 @@ static uint8_t *memory(size_t bytes, size_t page)
 	return map;
 }
 
-/* Each packet begins with its number, counted from 1 over all rings. */
-static uint64_t fill(uint8_t *block, uint32_t packet, uint64_t number)
+/* xorshift64* (Vigna): a size between both, each as likely. */
+static uint32_t draw(uint64_t *state, uint32_t least, uint32_t most)
+{
+	*state ^= *state >> 12;
+	*state ^= *state << 25;
+	*state ^= *state >> 27;
+	return least + (uint32_t)((*state * 0x2545f4914f6cdd1du >> 32) % (most - least + 1));
+}
+
+/* Each packet begins with its number, counted from 1 over all rings; `seed` decides their sizes. */
+static uint64_t fill(uint8_t *block, uint32_t least, uint32_t most, uint64_t seed, uint64_t number)
 {
 	struct tpacket_block_desc *desc = (struct tpacket_block_desc *)block;
-	uint32_t step = frame_bytes(packet), nr = (BLOCK_BYTES - sizeof(*desc)) / step;
+	uint32_t at = sizeof(*desc), packet = draw(&seed, least, most), nr = 0;
+	struct tpacket3_hdr *hdr = NULL;
 
-	desc->hdr.bh1.num_pkts = nr;
-	desc->hdr.bh1.offset_to_first_pkt = sizeof(*desc);
-	for (uint32_t i = 0; i < nr; i++, number++) {
-		struct tpacket3_hdr *hdr = (struct tpacket3_hdr *)(block + sizeof(*desc) + (size_t)i * step);
-
-		hdr->tp_next_offset = i + 1 < nr ? step : 0;
+	desc->hdr.bh1.offset_to_first_pkt = at;
+	for (; at + frame_bytes(packet) <= BLOCK_BYTES; nr++, number++) {
+		hdr = (struct tpacket3_hdr *)(block + at);
+		hdr->tp_next_offset = frame_bytes(packet);
 		hdr->tp_mac = MAC;
 		hdr->tp_snaplen = hdr->tp_len = packet;
-		memset((uint8_t *)hdr + MAC, (int)i, packet);
+		memset((uint8_t *)hdr + MAC, (int)nr, packet);
 		memcpy((uint8_t *)hdr + MAC, &number, sizeof(number));
+		at += frame_bytes(packet);
+		packet = draw(&seed, least, most);
 	}
+	hdr->tp_next_offset = 0;
+	desc->hdr.bh1.num_pkts = nr;
 	return number;
 }
 
@@ -97,20 +109,20 @@ static double cpu_seconds(void)
 
 int main(int argc, char **argv)
 {
-	size_t page = argc == 6 ? strtoull(argv[1], NULL, 10) : 0, nr = page ? strtoull(argv[2], NULL, 10) : 0;
+	size_t page = argc == 7 ? strtoull(argv[1], NULL, 10) : 0, nr = page ? strtoull(argv[2], NULL, 10) : 0;
 	size_t bytes = page ? strtoull(argv[3], NULL, 10) : 0, blocks = bytes / BLOCK_BYTES;
-	uint32_t packet = page ? (uint32_t)atoi(argv[4]) : 0;
+	uint32_t least = page ? (uint32_t)atoi(argv[4]) : 0, most = page ? (uint32_t)atoi(argv[5]) : 0;
 	struct ring *rings = calloc(nr, sizeof(*rings));
 	uint64_t number = 1, packets = 0, sum;
 	uint8_t *map;
 
-	if (!nr || !blocks || !rings || packet < sizeof(number))
+	if (!nr || !blocks || !rings || least < sizeof(number) || most < least)
 		return 2;
 	map = memory(nr * bytes, page);
 	for (size_t i = 0; i < nr; i++) {
 		rings[i].blocks = map + i * bytes;
 		for (size_t block = 0; block < blocks; block++)
-			number = fill(rings[i].blocks + block * BLOCK_BYTES, packet, number);
+			number = fill(rings[i].blocks + block * BLOCK_BYTES, least, most, block + 1, number);
 	}
 	printf("ready %lx\n", (unsigned long)map);
 	fflush(stdout);
@@ -118,7 +130,7 @@ int main(int argc, char **argv)
 		;
 	sum = pass(rings, nr, blocks, &packets);
 	printf("{\"packets\": %lu, \"checksum\": %lu, \"seconds\": [", (unsigned long)packets, (unsigned long)sum);
-	for (int left = atoi(argv[5]); left > 0; left--) {
+	for (int left = atoi(argv[6]); left > 0; left--) {
 		double started = cpu_seconds();
 
 		if (pass(rings, nr, blocks, &packets) != sum)
