@@ -8,9 +8,8 @@ levels      at which level of the page tables a ring is mapped
 tlb         the model of a TLB
 loss        against stock libpcap: deeper rings, two cores
 spread      mean, deviation, interval
-figures, page   what is drawn and written from the JSON
+results     what the JSON of a run is called
+figures, page   what is drawn and written from it
 
-In a patched guest, whose files are read-only: make guest CMD='env PYTHONPATH=bench:tests .venv/bin/python -m thesis run
---no-loss --factors 0,1000,4000 --blocks 2 --runs 2 --packets 8000 --out -' | sed -n '/^{$/,$p' > bench/results/thesis-6.12.json
-and then python -m thesis draw.
+In a patched guest, whose files are read-only: make thesis-guest, which keeps and draws what the guest prints.
 """

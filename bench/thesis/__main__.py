@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from . import experiment, loss, measure, traffic
+from .results import name_of
 from .programs import ROOT
 
 RESULTS = ROOT / "bench" / "results"
@@ -53,7 +54,7 @@ def main():
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--trace", type=click.Path(exists=True, dir_okay=False), help="Sent in place of generated packets.")
 @click.option("--loss/--no-loss", "with_loss", default=True, show_default=True, help="The loss curves against stock libpcap.")
-@click.option("--out", default="", help="JSON file, - for standard output.  [default: bench/results/thesis-KERNEL.json]")
+@click.option("--out", default="", help="JSON file, - for standard output.  [default: bench/results/thesis-SERIES.json]")
 def run(policies, factors, blocks, runs, interface, programs, packets, seed, trace, with_loss, out):
     """Measures, then draws the figures and writes the page."""
     unknown = set(policies) - set(measure.POLICIES)
@@ -67,7 +68,7 @@ def run(policies, factors, blocks, runs, interface, programs, packets, seed, tra
     if out == "-":
         print(text)
         return
-    target = Path(out) if out else RESULTS / f"thesis-{results['machine']['kernel']}.json"
+    target = Path(out) if out else RESULTS / f"thesis-{name_of(results)}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(text + "\n")
     click.echo(f"wrote {target}", err=True)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """All runs that were asked for, and the JSON of them."""
 
-import contextlib
 import datetime
 import os
 import platform
@@ -10,16 +9,14 @@ import shutil
 import sys
 from itertools import product
 from pathlib import Path
-from typing import Iterator
 
 import click
+from pool import HUGE, pool
 
 from . import measure, tlb, traffic
 from .measure import Missing, Setup
 from .spread import spread
 
-HUGE_POOL = Path("/proc/sys/vm/nr_hugepages")
-HUGE = 2 << 20
 SPARE_PAGES = 4
 MAPPED_BLOCKS = 16    # the ring of 64 MiB that the model is asked about
 
@@ -31,19 +28,6 @@ def machine() -> dict:
             "load_average": os.getloadavg()[0],
             "emulated": bool(found and "QEMU TCG" in found[1]) or os.environ.get("HUGEPCAP_GUEST") == "1",
             "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")}
-
-
-@contextlib.contextmanager
-def pool(pages: int) -> Iterator[None]:
-    """At least so many huge pages for the while; the pool is afterwards as it was."""
-    before = int(HUGE_POOL.read_text()) if HUGE_POOL.exists() else pages
-    if before < pages:
-        HUGE_POOL.write_text(str(pages))
-    try:
-        yield
-    finally:
-        if before < pages:
-            HUGE_POOL.write_text(str(before))
 
 
 def say(text: str) -> None:
@@ -69,16 +53,20 @@ def missing_events(results: list[dict]) -> list[str]:
                   if all(result["events"][name][side] is None for result in results))
 
 
-def runs_of(setup: Setup, runs: int, link, load, expected) -> dict:
-    """A point of the curve: each run's figures, and the spread of its loss."""
-    results = [measure.run(setup, link, load) for _ in range(runs)]
-    losses = [measure.loss(result) for result in results]
-    point = {**setup._asdict(), "loss": spread(losses), "runs": results,
-             "correct": all(measure.correct(result, expected) for result in results)}
-    rate = sum(result["sent"] for result in results) / sum(result["sent_s"] for result in results)
-    say(f"{setup.program} {setup.policy} {setup.blocks} blocks, factor {setup.factor}: loss {point['loss']['mean']:.1%} "
-        f"at {rate / 1e6:.2f} Mpps{'' if point['correct'] else ', WRONG'}")
-    return point
+def in_turns(keys, runs: int, run) -> dict:
+    """{key: its results}; the keys take turns, run by run, so that what else the machine does meets them all."""
+    results = {key: [] for key in keys}
+    for number in range(runs):
+        for key, kept in results.items():
+            kept.append(run(key))
+            say(f"run {number + 1} of {runs}, {' '.join(map(str, key))}: loss {measure.loss(kept[-1]):.1%}")
+    return results
+
+
+def point_of(results: list[dict], expected) -> dict:
+    """A point of a curve: each run's figures, and the spread of its loss."""
+    return {"loss": spread([measure.loss(result) for result in results]), "runs": results,
+            "correct": all(measure.correct(result, expected) for result in results)}
 
 
 def mapping_of(setup: Setup, link, load) -> dict:
@@ -104,8 +92,9 @@ def experiment(programs, policies, factors, blocks, runs, interface, load) -> di
             raise click.ClickException(f"none of {', '.join(policies)} is in Linux {platform.release()}; `make guest` runs a "
                                        "kernel that has them")
         expected = traffic.expected(load)
-        points = [runs_of(Setup(name, policy, number, factor), runs, link, load, expected)
-                  for name, number, factor, policy in product(programs, blocks, factors, there)]
+        setups = [Setup(name, policy, number, factor) for name, number, factor, policy in product(programs, blocks, factors, there)]
+        taken = in_turns(setups, runs, lambda setup: measure.run(setup, link, load))
+        points = [{**setup._asdict(), **point_of(results, expected)} for setup, results in taken.items()]
         mappings = [mapping_of(Setup("lowlevel", policy, MAPPED_BLOCKS, 0), link, load) for policy in there]
     every = [result for point in points for result in point["runs"]]
     return {"machine": machine(), "link": interface or "veth pair", "traffic": load._asdict(), "sizes": traffic.SIZES,

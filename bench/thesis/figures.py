@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The thesis's figures 6.11 to 6.13 drawn again, its values beside ours, and the loss curves; PNG and SVG."""
 
+from functools import cache
 from io import StringIO
 from pathlib import Path
 
@@ -10,14 +11,14 @@ matplotlib.use("Agg")
 matplotlib.rcParams.update({"svg.hashsalt": "thesis", "font.size": 9, "axes.grid": True, "grid.alpha": 0.3})
 from matplotlib import pyplot  # noqa: E402
 
+from . import tlb  # noqa: E402
 from .published import LOSS, MAIN_POLICIES, MISS_RATES  # noqa: E402
+from .results import caption, name_of  # noqa: E402
 
-LEAST = 1e-5    # what a logarithmic axis shows for none at all
-
-
-def where(result: dict) -> str:
-    machine = result["machine"]
-    return f"Linux {machine['kernel']}{', emulated guest' if machine['emulated'] else ''}, {result['link']}"
+RATES = (1e-7, 1e-2)    # what the axes of misses per access show
+COLOURS = dict(zip(MISS_RATES, ("C3", "C0", "C1", "C2", "C4", "0.3")))
+LINES = {"lowlevel": "-", "libpcap": "--"}
+MARKERS = "o^sD"
 
 
 def save(figure, folder: Path, name: str) -> None:
@@ -30,28 +31,38 @@ def save(figure, folder: Path, name: str) -> None:
     pyplot.close(figure)
 
 
+@cache
+def accesses(ring_bytes: int, seed: int) -> float:
+    return tlb.accesses(ring_bytes, seed)
+
+
+def per_access(mapping: dict, cpu: str, side: str, seed: int) -> float:
+    return mapping["model"][cpu][side]["walks"] / accesses(mapping["levels"]["ring_bytes"], seed)
+
+
 def thesis_rates(axes, policies, which: int) -> None:
-    axes.bar(policies, [MISS_RATES[policy][which] for policy in policies], color="0.5")
-    axes.set_ylabel(f"dTLB {('load', 'store')[which]} misses / {('loads', 'stores')[which]}")
-    axes.set_title("thesis, measured (its PMU)")
+    axes.bar(range(len(policies)), [MISS_RATES[policy][which] for policy in policies], color="0.5")
+    axes.set_ylabel("misses per access")
+    axes.set_title(f"thesis, its PMU: dTLB {('load', 'store')[which]} misses / {('loads', 'stores')[which]}", fontsize=8)
 
 
 def model_bars(axes, result: dict, policies, side: str) -> None:
-    """Page walks per packet of each CPU's model; a policy that the kernel has not is left empty."""
-    models = {mapping["policy"]: mapping["model"] for mapping in result["mappings"]}
-    there = [policy for policy in policies if policy in models]
-    names = sorted(next(iter(models.values())))
-    for shift, name in enumerate(names):
-        places = [policies.index(policy) + (shift - 0.5) * 0.35 for policy in there]
-        axes.bar(places, [max(models[policy][name][side]["walks"], LEAST) for policy in there], 0.33, label=name)
-    for policy in set(policies) - set(there):
-        axes.text(policies.index(policy), LEAST * 1.3, "missing", rotation=90, ha="center", va="bottom")
-    axes.set_xticks(range(len(policies)), policies)
-    axes.set_xlim(-0.6, len(policies) - 0.4)
-    axes.set_yscale("log")
-    axes.set_ylim(LEAST / 2, 1)
-    axes.set_ylabel(f"page walks per packet, {side}'s side")
-    axes.set_title(f"MODEL, no PMU: {where(result)}", fontsize=8)
+    """Of each CPU's model. None at all has no bar but a 0, and a policy that the kernel has not says so."""
+    mappings = {mapping["policy"]: mapping for mapping in result["mappings"]}
+    for shift, cpu in enumerate(sorted(tlb.CPUS)):
+        places, heights = [], []
+        for place, policy in enumerate(policies):
+            if policy in mappings:
+                places.append(place + (shift - 0.5) * 0.35)
+                heights.append(per_access(mappings[policy], cpu, side, result["traffic"]["seed"]))
+        axes.bar(places, [height or float("nan") for height in heights], 0.33, label=tlb.CPUS[cpu].name)
+        for place, height in zip(places, heights):
+            if not height:
+                axes.text(place, RATES[0] * 1.3, "0", ha="center", va="bottom")
+    for policy in set(policies) - set(mappings):
+        axes.text(policies.index(policy), RATES[0] * 1.3, "missing", rotation=90, ha="center", va="bottom")
+    axes.set_title(f"MODEL, no PMU, {side}'s side: {caption(result)}", fontsize=7)
+    axes.set_ylabel("page walks per access")
     axes.legend(fontsize=7)
 
 
@@ -63,6 +74,8 @@ def draw_rates(results: list[dict], policies, folder: Path, name: str) -> None:
         for axes, result in zip(grid[row][1:], results):
             model_bars(axes, result, policies, side)
     for axes in grid.flat:
+        axes.set(yscale="log", ylim=RATES, xlim=(-0.6, len(policies) - 0.4))
+        axes.set_xticks(range(len(policies)), policies)
         axes.set_axisbelow(True)
         axes.tick_params(axis="x", rotation=30)
     save(figure, folder, name)
@@ -75,15 +88,23 @@ def curve(axes, points: list[dict], label: str, **style) -> None:
 
 
 def draw_loss(results: list[dict], folder: Path) -> None:
+    """A policy has its colour, a program its line, a number of blocks its marker."""
     figure, grid = pyplot.subplots(1, len(results), figsize=(6.5 * len(results), 5), squeeze=False)
     for axes, result in zip(grid[0], results):
-        axes.plot(list(LOSS), [100 * share for share in LOSS.values()], "k--", label="thesis, 10 Gbit/s, every policy")
+        axes.plot(list(LOSS), [100 * share for share in LOSS.values()], "k:", linewidth=2, label="thesis, 10 Gbit/s, every policy")
+        blocks = sorted({point["blocks"] for point in result["points"]})
         for key in sorted({(p["program"], p["policy"], p["blocks"]) for p in result["points"]}):
             points = [p for p in result["points"] if (p["program"], p["policy"], p["blocks"]) == key]
-            curve(axes, points, "{}, {}, {} blocks".format(*key), marker=".", linewidth=0.9)
-        axes.set(xlabel="factor of the delay", ylabel="packets lost, %", ylim=(-3, 103), title=where(result))
+            curve(axes, points, "{}, {}, {} blocks".format(*key), color=COLOURS[key[1]], linestyle=LINES[key[0]],
+                  marker=MARKERS[blocks.index(key[2]) % len(MARKERS)], markersize=3, linewidth=0.9)
+        axes.set(xlabel="factor of the delay", ylabel="packets lost, %", ylim=(-3, 103))
+        axes.set_title(caption(result), fontsize=8)
         axes.legend(fontsize=6, title="means, bars: deviation", title_fontsize=6)
     save(figure, folder, "thesis-6.13")
+
+
+def loss_picture(result: dict) -> str:
+    return f"thesis-loss-{name_of(result)}"
 
 
 def draw_curves(result: dict, folder: Path) -> None:
@@ -91,9 +112,10 @@ def draw_curves(result: dict, folder: Path) -> None:
     for found in result["loss"]:
         curve(axes, found["points"], found["label"], marker=".")
     axes.set_xscale("symlog", linthresh=100)
-    axes.set(xlabel="factor of the delay", ylabel="packets lost, %", ylim=(-3, 103), title=where(result))
+    axes.set(xlabel="factor of the delay", ylabel="packets lost, %", ylim=(-3, 103))
+    axes.set_title(caption(result), fontsize=8)
     axes.legend(fontsize=7, title="means, bars: deviation", title_fontsize=7)
-    save(figure, folder, "thesis-loss")
+    save(figure, folder, loss_picture(result))
 
 
 def draw(results: list[dict], folder: Path) -> None:

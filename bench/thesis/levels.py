@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """At which level of the page tables a running program's ring is mapped, for the program and for the kernel.
 
-The user's side comes from smaps, the kernel's from PACKET_HUGE_INFO where the kernel has it. On a stock kernel,
-blocks whose page frames are neighbours were got from the buddy allocator and are reached through the direct map;
-others through vmalloc, in pages of 4 KiB. The direct map's own entries are taken from /proc/meminfo.
+The user's side comes from smaps. The kernel's comes from the dumped page tables (CONFIG_PTDUMP_DEBUGFS) where there are
+any: of the areas that came into the vmalloc range with the ring, or else of the direct map's part with the ring's page
+frames. Without a dump PACKET_HUGE_INFO tells the page size, or on a stock kernel whether the frames of a block are
+neighbours; that it is the direct map is then assumed, and its entries are taken to be as most of /proc/meminfo's.
 """
 
+import os
 import re
 import struct
 from itertools import groupby
@@ -15,6 +17,8 @@ from helpers.smaps import mapping_at
 
 PAGE, HUGE, GIANT = 4 << 10, 2 << 20, 1 << 30
 FRAME_MASK = (1 << 55) - 1
+PTDUMP = Path("/sys/kernel/debug/page_tables/kernel")
+LEVELS = {"pte": PAGE, "pmd": HUGE, "pud": GIANT}
 
 
 def user_page(fields: dict[str, int], ring_bytes: int) -> int:
@@ -41,16 +45,53 @@ def direct_map_page() -> int:
     return {"4k": PAGE, "2M": HUGE, "1G": GIANT}[most]
 
 
-def of(pid: int, ready: dict) -> dict | None:
-    """What a program that said where its ring is has got; None for one that did not say."""
+def areas() -> set[tuple[int, int]]:
+    """What is mapped in the vmalloc range, without each area's guard page; empty for who may not see it."""
+    if not os.access("/proc/vmallocinfo", os.R_OK):
+        return set()
+    found = re.findall(r"0x(\w+)-0x(\w+)", Path("/proc/vmallocinfo").read_text())
+    return {(int(start, 16), int(end, 16) - PAGE) for start, end in found}
+
+
+def mapped(ranges: list[tuple[int, int]], dump: str) -> dict[str, int]:
+    """Bytes of these ranges that a dump has at each level, as {level: bytes}."""
+    found: dict[str, int] = {}
+    for start, end, level in re.findall(r"^\s*0x(\w+)-0x(\w+)\s.* NX (pte|pmd|pud)\s*$", dump, re.M):
+        covered = sum(max(0, min(int(end, 16), high) - max(int(start, 16), low)) for low, high in ranges)
+        if covered:
+            found[level] = found.get(level, 0) + covered
+    return found
+
+
+def direct_ranges(runs: list[list[int]], dump: str) -> list[tuple[int, int]]:
+    base = int(re.search(r"Low Kernel Mapping.*\n\s*0x(\w+)-", dump)[1], 16)
+    return [(base + first * PAGE, base + (first + count) * PAGE) for first, count in runs]
+
+
+def dumped(runs: list[list[int]], new: list[tuple[int, int]], dump: str) -> dict:
+    """The kernel's side as its page tables have it; the page size is that of most of the ring."""
+    found = mapped(new or direct_ranges(runs, dump), dump)
+    return {"kernel_via": "vmalloc" if new else "direct map", "kernel_levels": found,
+            "kernel_page_bytes": LEVELS[max(found, key=lambda level: found[level])], "told_by": "page-table dump"}
+
+
+def assumed(runs: list[list[int]], told: int | None) -> dict:
+    direct = told != PAGE if told else min(count for _, count in runs) * PAGE >= HUGE
+    source = "PACKET_HUGE_INFO" if told else "pagemap"
+    return {"kernel_via": "direct map" if direct else "vmalloc", "kernel_page_bytes": direct_map_page() if direct else PAGE,
+            "told_by": f"{source}; unknown, direct map assumed" if direct else source}
+
+
+def of(pid: int, ready: dict, before: set[tuple[int, int]]) -> dict | None:
+    """What a program that said where its ring is has got; None for one that did not say. `before`: areas() without it."""
     if "address" not in ready:
         return None
     address, ring_bytes = ready["address"], ready["ring_bytes"]
     runs = frame_runs(pid, address, ring_bytes)
-    told = ready.get("kernel_page_bytes")
-    direct = told != PAGE if told else min(count for _, count in runs) * PAGE >= HUGE
+    if os.access(PTDUMP, os.R_OK):
+        new = [area for area in areas() - before if area[1] - area[0] >= HUGE]
+        kernel = dumped(runs, new, PTDUMP.read_text())
+    else:
+        kernel = assumed(runs, ready.get("kernel_page_bytes"))
     return {"address": address, "ring_bytes": ring_bytes, "frame_runs": runs,
-            "user_page_bytes": user_page(mapping_at(address, pid).sizes, ring_bytes),
-            "kernel_via": "direct map" if direct else "vmalloc",
-            "kernel_page_bytes": direct_map_page() if direct else PAGE,
-            "told_by": "PACKET_HUGE_INFO" if told else "pagemap"}
+            "user_page_bytes": user_page(mapping_at(address, pid).sizes, ring_bytes), **kernel}

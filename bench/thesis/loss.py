@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from . import experiment, measure, traffic
 from .programs import HERE, program
-from .spread import spread
 
 MIB = 1 << 20
 FACTORS = (0, 100, 200, 400, 700, 1000, 2000, 4000)
@@ -32,16 +31,6 @@ def command(consumer: Consumer, device: str, factor: int) -> list[str]:
             str(factor), str(consumer.workers)]
 
 
-def point(consumer: Consumer, factor: int, runs: int, link, load, expected) -> dict:
-    results = [measure.run_command(command(consumer, link.captures, factor), {}, link, load, spread_out=consumer.workers > 1)
-               for _ in range(runs)]
-    found = {"factor": factor, "loss": spread([measure.loss(result) for result in results]), "runs": results,
-             "correct": all(measure.correct(result, expected) for result in results)}
-    experiment.say(f"{consumer.label}, factor {factor}: loss {found['loss']['mean']:.1%}"
-                   f"{'' if found['correct'] else ', WRONG'}")
-    return found
-
-
 def starts(points: list[dict]) -> int | None:
     """The least factor from which on packets are lost at every greater one, too; None where there is none."""
     first = None
@@ -53,11 +42,13 @@ def starts(points: list[dict]) -> int | None:
 
 
 def curves(runs: int, interface, load, factors=FACTORS) -> list[dict]:
-    """Consumers take turns within a factor: what else the machine does meets them all."""
     with traffic.open_link(interface) as link:
         measure.pin(0)
         expected = traffic.expected(load)
-        points = {consumer: [] for consumer in CONSUMERS}
-        for factor, consumer in product(factors, CONSUMERS):
-            points[consumer].append(point(consumer, factor, runs, link, load, expected))
-    return [{**consumer._asdict(), "points": found, "starts_at": starts(found)} for consumer, found in points.items()]
+        taken = experiment.in_turns(list(product(factors, CONSUMERS)), runs, lambda key: measure.run_command(
+            command(key[1], link.captures, key[0]), {}, link, load, spread_out=key[1].workers > 1))
+    found = []
+    for consumer in CONSUMERS:
+        points = [{"factor": factor, **experiment.point_of(taken[factor, consumer], expected)} for factor in factors]
+        found.append({**consumer._asdict(), "points": points, "starts_at": starts(points)})
+    return found

@@ -64,13 +64,14 @@ def run_command(arguments: list[str], extra: dict[str, str], link: traffic.Link,
 
     `spread_out`: on all CPUs, the sender's included, and not on the last alone.
     """
+    before = levels.areas() if mapping else set()
     child = start(arguments, extra, ALL_CPUS if spread_out else {max(ALL_CPUS)})
     try:
         ready = child.stdout.readline()
         if not ready:
             _, complaint = child.communicate(timeout=DEADLINE_S)
             raise failure(child, arguments, complaint)
-        found = levels.of(child.pid, json.loads(ready)) if mapping else None
+        found = levels.of(child.pid, json.loads(ready), before) if mapping else None
         sent, seconds = traffic.send(link, load)
         child.send_signal(signal.SIGINT)
         report, complaint = child.communicate(timeout=DEADLINE_S)

@@ -3,9 +3,11 @@
 
 from itertools import combinations
 
-from .figures import where
+from .figures import accesses, loss_picture, per_access
 from .published import LOSS, MISS_RATES
+from .results import where
 from .tlb import CPUS
+from .verdict import counted, verdicts
 
 HEAD = """# The thesis's experiments, done again
 
@@ -76,8 +78,10 @@ def verdict(result: dict) -> str:
         return "One policy here: nothing to compare.\n"
     different = [f"{one['program']} at {one['factor']}: {one['policy']} and {other['policy']}" for one, other in pairs
                  if apart(one["loss"], other["loss"])]
+    widest = max(point["loss"]["interval"] or 0 for point in result["points"])
     return (f"Pairs of policies whose 95 % intervals of loss have nothing in common: {len(different)} of {len(pairs)}"
-            f"{': ' if different else ''}{'; '.join(different)}.\n")
+            f"{': ' if different else ''}{'; '.join(different)}. The widest interval, of {result['points'][0]['loss']['runs']} runs, "
+            f"is ± {100 * widest:.1f} %: a difference smaller than that would not have been seen.\n")
 
 
 def mean_of(runs: list[dict], key: str) -> float | None:
@@ -85,40 +89,57 @@ def mean_of(runs: list[dict], key: str) -> float | None:
     return sum(values) / len(values) if values else None
 
 
+def measures_row(point: dict) -> list[str]:
+    runs, packets = point["runs"], max(mean_of(point["runs"], "packets"), 1)
+    freezes, tsc = mean_of(runs, "freezes"), mean_of(runs, "tsc")
+    faults = [sum(run["events"]["page_faults"].values()) for run in runs]
+    return [str(point["factor"]), point["program"], point["policy"], str(point["blocks"]), f"{mean_of(runs, 'packets'):.0f}",
+            f"{mean_of(runs, 'bytes') / 1e6:.1f}", f"{mean_of(runs, 'dropped'):.0f}",
+            "not told" if freezes is None else f"{freezes:.1f}", f"{sum(faults) / len(faults):.0f}",
+            f"{mean_of(runs, 'wall_s'):.2f}", f"{tsc / 1e9:.2f}",
+            f"{1e9 * (mean_of(runs, 'user_s') + mean_of(runs, 'kernel_s')) / packets:.0f}"]
+
+
 def measures(result: dict) -> str:
-    """At the least factor: means over the runs."""
-    least = min(point["factor"] for point in result["points"])
-    rows = []
-    for point in (p for p in result["points"] if p["factor"] == least):
-        runs = point["runs"]
-        freezes = mean_of(runs, "freezes")
-        faults = [sum(run["events"]["page_faults"].values()) for run in runs]
-        rows.append([point["program"], point["policy"], str(point["blocks"]), f"{mean_of(runs, 'packets'):.0f}",
-                     f"{mean_of(runs, 'bytes') / 1e6:.1f}", f"{mean_of(runs, 'dropped'):.0f}",
-                     "not told" if freezes is None else f"{freezes:.1f}", f"{sum(faults) / len(faults):.0f}",
-                     f"{1e9 * (mean_of(runs, 'user_s') + mean_of(runs, 'kernel_s')) / max(mean_of(runs, 'packets'), 1):.0f}"])
-    return f"At factor {least}, means of the runs:\n\n" + table(
-        ["program", "policy", "blocks", "packets seen", "MB", "dropped", "freezes", "page faults", "CPU ns a packet"], rows)
+    rows = [measures_row(point) for point in sorted(result["points"], key=lambda p: (p["factor"], p["program"], p["blocks"]))]
+    return "Means of the runs:\n\n" + table(
+        ["factor", "program", "policy", "blocks", "packets seen", "MB", "dropped", "freezes", "page faults", "wall s", "TSC, 1e9",
+         "CPU ns a packet"], rows)
+
+
+def pages_of(levels: dict) -> str:
+    """The kernel's pages, and how they are known."""
+    size = f"{levels['kernel_page_bytes'] >> 10} KiB, {levels['kernel_via']}"
+    parts = levels.get("kernel_levels", {})
+    if len(parts) > 1:
+        size += " (" + ", ".join(f"{part >> 20} MiB by {level}" for level, part in parts.items()) + ")"
+    return f"{size}; {levels['told_by']}"
 
 
 def measured_misses(mapping: dict) -> str:
-    count = mapping["events"]["dtlb_load_misses"]["user"]
-    return "no PMU" if count is None else f"{count / max(mapping['packets'], 1):.5f}"
+    found = [counted(mapping, side) for side in ("user", "kernel")]
+    return "no PMU" if None in found else ", ".join(f"{value:.5f}" for value in found)
+
+
+def model_row(mapping: dict, seed: int) -> list[str]:
+    cells = [(cpu, side) for cpu in sorted(CPUS) for side in ("user", "kernel")]
+    walks = [f"{mapping['model'][cpu][side]['walks']:.5f}" for cpu, side in cells]
+    rates = [f"{per_access(mapping, cpu, 'user', seed):.1e}" for cpu in sorted(CPUS)]
+    return [mapping["policy"], f"{mapping['levels']['user_page_bytes'] >> 10} KiB", pages_of(mapping["levels"]), *walks, *rates,
+            measured_misses(mapping), f"{MISS_RATES[mapping['policy']][0]:.2e}"]
 
 
 def model(result: dict) -> str:
-    rows = []
-    for mapping in result["mappings"]:
-        levels = mapping["levels"]
-        rate = MISS_RATES[mapping["policy"]][0]
-        rows.append([mapping["policy"], f"{levels['user_page_bytes'] >> 10} KiB",
-                     f"{levels['kernel_page_bytes'] >> 10} KiB, {levels['kernel_via']}",
-                     *(f"{mapping['model'][cpu][side]['walks']:.5f}" for cpu in sorted(CPUS) for side in ("user", "kernel")),
-                     measured_misses(mapping), f"{rate:.2e}"])
+    seed, mappings = result["traffic"]["seed"], result["mappings"]
     heads = [f"{CPUS[cpu].name}: {side}" for cpu in sorted(CPUS) for side in ("user", "kernel")]
+    words = accesses(mappings[0]["levels"]["ring_bytes"], seed)
     return ("The ring of 64 MiB, and what a **model** of a TLB makes of its mapping: page walks per packet in the second "
-            "round through the ring, with nothing else in the TLB.\n\n"
-            + table(["policy", "user's pages", "kernel's pages", *heads, "measured, user", "thesis: load misses / loads"], rows))
+            "round through the ring, with nothing else in the TLB; and the user's per access, if each word of 8 bytes is one, "
+            f"{words:.0f} a packet.\n\n"
+            + table(["policy", "user's pages", "kernel's pages", *heads, *(f"{CPUS[cpu].name}: per access" for cpu in sorted(CPUS)),
+                     "measured a packet: user, kernel", "thesis: load misses / loads"],
+                    [model_row(mapping, seed) for mapping in mappings])
+            + "\n" + "\n".join(verdicts(mappings)) + "\n")
 
 
 def curves(result: dict) -> str:
@@ -132,7 +153,7 @@ def curves(result: dict) -> str:
             "burst; in an endless stream it moves no factor, more workers do. One worker has a CPU without the sender; two "
             f"share both CPUs with it. The burst is {burst / (1 << 20):.0f} MiB and the headers: a ring that holds all of it "
             f"loses nothing, however slow the reader. Points with wrong packets: {wrong}.\n\n"
-            "![loss](thesis-loss.png)\n\n" + table(head, rows))
+            f"![loss]({loss_picture(result)}.png)\n\n" + table(head, rows))
 
 
 def section(result: dict) -> str:

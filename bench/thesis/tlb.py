@@ -17,6 +17,7 @@ from .levels import PAGE
 BLOCK_HEADER = 48    # struct tpacket_block_desc
 MAC = 82             # tp_mac of an Ethernet frame: header 48, address 20, aligned to 16, less the Ethernet header
 ALIGNMENT = 8        # of a frame in a V3 block
+FRAME_HEADER, WORD = 48, 8
 SIZES = (700, 1500)
 BLOCK = 4 << 20
 DIRECT_MAP = 0xFFFF888000000000
@@ -54,6 +55,12 @@ def touched(ring_bytes: int, sizes: Iterable[int]) -> Iterator[int]:
             if number != page:
                 page = number
                 yield number * PAGE
+
+
+def accesses(ring_bytes: int, seed: int) -> float:
+    """Words of 8 bytes per packet that who reads or writes all of it touches, its frame header's among them."""
+    found = [-(-(size - MAC) // WORD) + FRAME_HEADER // WORD for _, size in frames(ring_bytes, packet_sizes(seed))]
+    return sum(found) / len(found)
 
 
 class Side(NamedTuple):
