@@ -21,6 +21,14 @@ def hash_of(data):
     return int.from_bytes(sha3_256(data).digest()[:8], "big")
 
 
+def number_of(data):
+    """-1: it is none of the generator's."""
+    try:
+        return sequence_of(data)
+    except ValueError:
+        return -1
+
+
 class Seen:
     """Packets, the sum of their hashes, whether their numbers only ever rose, and [first, end) of those missing."""
 
@@ -29,7 +37,7 @@ class Seen:
 
     def see(self, data):
         self.hash += hash_of(data)
-        number = sequence_of(data)
+        number = number_of(data)
         if number != self.next:
             self.jump(number)
         self.packets, self.next = self.packets + 1, number + 1
