@@ -33,6 +33,13 @@ def quick(request):
 
 
 @pytest.fixture(scope="session")
+def chosen(request):
+    """Of cells of a suite, those whose tests were chosen (-k): no others are measured."""
+    asked = {(item.path.stem, item.callspec.params.get("cell")) for item in request.session.items if hasattr(item, "callspec")}
+    return lambda suite, cells: [cell for cell in cells if (f"test_{suite}", cell) in asked]
+
+
+@pytest.fixture(scope="session")
 def link():
     if os.geteuid() != 0:
         pytest.skip("needs root: makes a network namespace")

@@ -68,9 +68,9 @@ def measure(cell, c_programs, link, seconds):
 
 
 @pytest.fixture(scope="session")
-def taken(quick, c_programs, link, huge_pages):
+def taken(quick, chosen, c_programs, link, huge_pages):
     with huge_pages(RING_BYTES):
-        return in_turns(CELLS, 1 if quick else ROUNDS,
+        return in_turns(chosen("corunner", CELLS), 1 if quick else ROUNDS,
                         lambda cell: measure(cell, c_programs, link, QUICK_SECONDS if quick else SECONDS))
 
 

@@ -60,7 +60,7 @@ def drain(cell, c_programs, link, sizes, count, ring_bytes):
 
 
 @pytest.fixture(scope="session")
-def rounds(quick, link, c_programs, huge_pages):
+def rounds(quick, chosen, link, c_programs, huge_pages):
     """{cell: Taken} of a size."""
     @cache
     def of(sizes):
@@ -73,7 +73,7 @@ def rounds(quick, link, c_programs, huge_pages):
             return drain(cell, c_programs, link, sizes, count, ring_bytes)
 
         with huge_pages(ring_bytes):
-            return in_turns(cells_of(sizes), 1 if quick else ROUNDS, measure)
+            return in_turns(chosen("drain", cells_of(sizes)), 1 if quick else ROUNDS, measure)
 
     return of
 

@@ -73,8 +73,9 @@ def measure(cell, link, count):
 
 
 @pytest.fixture(scope="session")
-def taken(quick, link):
-    return in_turns(CELLS, 1 if quick else ROUNDS, lambda cell: measure(cell, link, QUICK_PACKETS if quick else PACKETS))
+def taken(quick, chosen, link):
+    return in_turns(chosen("fanout", CELLS), 1 if quick else ROUNDS,
+                    lambda cell: measure(cell, link, QUICK_PACKETS if quick else PACKETS))
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=str)

@@ -79,7 +79,7 @@ def write(cell, c_programs, source, sizes, count, out):
 
 
 @pytest.fixture(scope="session")
-def rounds(quick, c_programs, source, tmp_path_factory):
+def rounds(quick, chosen, c_programs, source, tmp_path_factory):
     """{cell: Taken} of one kind and size."""
     out = tmp_path_factory.mktemp("written") / "file"
 
@@ -91,7 +91,7 @@ def rounds(quick, c_programs, source, tmp_path_factory):
                 write(cell, c_programs, source, sizes, count, out)
             return {"seconds": seconds, "ns_per_packet": seconds / count * 1e9, "packets": count, "drops": 0, "page_bytes": None}
 
-        return in_turns(KINDS[kind], 1 if quick else ROUNDS, measure)
+        return in_turns(chosen("files", KINDS[kind]), 1 if quick else ROUNDS, measure)
 
     return of
 

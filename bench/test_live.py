@@ -84,8 +84,8 @@ class Bisection:
 class Searches:
     """The bisections of all cells of a size, step by step in turns, then their rounds at the factors."""
 
-    def __init__(self, c_programs, link, sizes, quick):
-        most_pps, some = CASES[sizes]
+    def __init__(self, c_programs, link, sizes, some, quick):
+        most_pps = CASES[sizes][0]
         seconds, self.factors = (QUICK_SECONDS, QUICK_FACTORS) if quick else (SECONDS, FACTORS)
         self.of = {cell: Bisection(lambda rate_pps, cell=cell: trial(cell, c_programs, link, sizes, rate_pps, seconds), most_pps)
                    for cell in some}
@@ -104,12 +104,12 @@ class Searches:
 
 
 @pytest.fixture(scope="session")
-def searches(quick, c_programs, link):
+def searches(quick, chosen, c_programs, link):
     known = {}
 
     def of(sizes):
         if sizes not in known:
-            known[sizes] = Searches(c_programs, link, sizes, quick)
+            known[sizes] = Searches(c_programs, link, sizes, chosen("live", CASES[sizes][1]), quick)
         return known[sizes]
 
     return of

@@ -33,11 +33,12 @@ def measure(cell, c_programs, link, ring_bytes):
 
 
 @pytest.fixture(scope="session")
-def rounds(quick, link, c_programs, huge_pages):
+def rounds(quick, chosen, link, c_programs, huge_pages):
     @cache
     def of(ring_bytes):
         with huge_pages(ring_bytes):
-            return in_turns(CELLS, 1 if quick else ROUNDS, lambda cell: measure(cell, c_programs, link, ring_bytes))
+            return in_turns(chosen("open", CELLS), 1 if quick else ROUNDS,
+                            lambda cell: measure(cell, c_programs, link, ring_bytes))
 
     return of
 
