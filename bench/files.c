@@ -59,7 +59,10 @@ static size_t walk(const char *bytes, size_t size, pcap_handler take, struct see
 		memcpy(&hdr.caplen, bytes + at + 8, sizeof(hdr.caplen));
 		if (size - at - RECORD_HEADER < hdr.caplen)
 			break;
-		take((u_char *)seen, &hdr, (const u_char *)bytes + at + RECORD_HEADER);
+		if (take == seen_count)	/* a call more would count as walking */
+			seen->packets++;
+		else
+			take((u_char *)seen, &hdr, (const u_char *)bytes + at + RECORD_HEADER);
 		at += RECORD_HEADER + hdr.caplen;
 	}
 	return at;

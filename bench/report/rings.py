@@ -21,8 +21,7 @@ def walk(results):
 Nanoseconds of CPU per packet, the least of the rounds and in brackets the most, of walking {some['total_bytes'] // MIB} MiB of blocks
 that nobody fills meanwhile, a packet of each ring in turn, touching each packet's header and first bytes. Every
 packet's number is summed and held against what it must be; smaps has shown the pages. "Saved" is against 4 KiB; where
-it is smaller than the spread it says nothing. One ring of packets of many sizes is dearest: where the next one lies is
-known only from the one before, and no prefetcher guesses it.
+it is smaller than the spread it says nothing. Where sizes vary, the next packet's place is known only from the one before.
 {missing}
 {table(["bytes", "rings", *pages, *[f"saved by {page}" for page in pages[1:]]], rows)}
 """
