@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 BENCH = Path(__file__).parents[2] / "bench"
-sys.path.append(str(BENCH))
+sys.path += [str(BENCH), str(BENCH.parent / "tests" / "live")]
 
 import ways  # noqa: E402
 from manifest import Manifest, Seen, Wrong  # noqa: E402
+from record import in_turns  # noqa: E402
 from report import __main__ as report  # noqa: E402
 from report.common import FIELDS, kept  # noqa: E402
 
@@ -68,6 +69,21 @@ def test_a_reader_that_gives_nothing_is_found_out():
     ways.WAYS["next"](Idle(), END - FIRST, seen.see, None)
     with pytest.raises(Wrong):
         Manifest(FIRST, **SPEC).check("test", seen.told(), END)
+
+
+def test_a_wrong_cell_is_measured_no_further_and_the_others_are(capsys):
+    calls = []
+
+    def measure(cell):
+        calls.append(cell)
+        if cell == "bad":
+            raise Wrong("one lost")
+        return {"seconds": 1.0}
+
+    taken = in_turns(["bad", "good"], 3, measure)
+    assert calls == ["bad", "good", "good", "good"]
+    assert (taken["bad"].wrong, taken["good"].all("seconds")) == ("one lost", [1.0] * 3)
+    assert "WRONG, left out of the tables: one lost" in capsys.readouterr().err
 
 
 def result(name, **changes):
