@@ -20,11 +20,13 @@ def promises(cases):
     for way, engine, promised in PROMISED:
         if (engine, way) in taken and ("hugepcap", "batches") in taken:
             value, words = ratio(taken[engine, way], taken["hugepcap", "batches"])
-            yield f"`batches()` is {words} times as fast as {engine}'s {way}; {promised} is promised: {met(value >= promised)}."
+            yield (f"`batches()` is {words} times as fast as {engine}'s {way}; {promised} is promised: "
+                   f"{met(value >= promised)}.")
 
 
 def section(kind, sizes, cases):
-    said = f"## To {kind} packets of {named(sizes)} bytes\n\n" + table(["engine", "way", "ns a packet", "times the least"], rows(cases))
+    said = f"## To {kind} packets of {named(sizes)} bytes\n\n"
+    said += table(["engine", "way", "ns a packet", "times the least"], rows(cases))
     promised = "\n".join(promises(cases)) if kind == "read" and sizes[1] < SMALL else ""
     return said + "\n" + (f"\n{promised}\n" if promised else "")
 

@@ -10,10 +10,11 @@ def walk(results):
     pages = [page for page in PAGE.values() if any(key[2] == page for key in cases)]
     rows = []
     for sizes, rings in sorted({key[:2] for key in cases}, key=lambda key: (sum(key[0]), key[1])):
-        each = [cases[sizes, rings, page]["ns_per_packet"] if (sizes, rings, page) in cases else None for page in pages]
+        each = [cases.get((sizes, rings, page), {}).get("ns_per_packet") for page in pages]
         gains = [f"{(1 - min(other) / min(each[0])) * 100:+.0f} %" if other and each[0] else "" for other in each[1:]]
         rows.append([named(sizes), rings, *(spread(ns) if ns else "" for ns in each), *gains])
-    missing = f"Not available on this machine, so not measured: pages of {', '.join(some['lacking'])}.\n" if some["lacking"] else ""
+    lacking = ", ".join(some["lacking"])
+    missing = f"Not available on this machine, so not measured: pages of {lacking}.\n" if lacking else ""
     return f"""# Walk: reading a ring's headers in C, by page size
 
 {label(results)}

@@ -92,7 +92,8 @@ def experiment(programs, policies, factors, blocks, runs, interface, load) -> di
             raise click.ClickException(f"none of {', '.join(policies)} is in Linux {platform.release()}; `make guest` runs a "
                                        "kernel that has them")
         expected = traffic.expected(load)
-        setups = [Setup(name, policy, number, factor) for name, number, factor, policy in product(programs, blocks, factors, there)]
+        setups = [Setup(name, policy, number, factor)
+                  for name, number, factor, policy in product(programs, blocks, factors, there)]
         taken = in_turns(setups, runs, lambda setup: measure.run(setup, link, load))
         points = [{**setup._asdict(), **point_of(results, expected)} for setup, results in taken.items()]
         mappings = [mapping_of(Setup("lowlevel", policy, MAPPED_BLOCKS, 0), link, load) for policy in there]

@@ -104,7 +104,8 @@ def mapping(policy, walks, misses, base=0.4):
     """Counts of 1000 packets: the ring's misses on top of what every policy has."""
     count = None if misses is None else (base + misses) * 1000
     side = {"user": count, "kernel": count}
-    return {"policy": policy, "packets": 1000, "events": {"dtlb_load_misses": side, "dtlb_store_misses": dict.fromkeys(side, count and 0)},
+    events = {"dtlb_load_misses": side, "dtlb_store_misses": dict.fromkeys(side, count and 0)}
+    return {"policy": policy, "packets": 1000, "events": events,
             "model": {cpu: {name: {"walks": walks} for name in side} for cpu in tlb.CPUS}}
 
 
