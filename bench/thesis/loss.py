@@ -18,6 +18,9 @@ class Consumer(NamedTuple):
     ring_mib: int    # of each worker
     workers: int     # 0: stock libpcap
 
+    def __str__(self) -> str:
+        return self.label
+
 
 CONSUMERS = (Consumer("libpcap, default ring (2 MiB)", 0, 0), Consumer("hugepcap, 2 MiB", 2, 1),
              Consumer("hugepcap, 64 MiB", 64, 1), Consumer("hugepcap, 256 MiB", 256, 1), Consumer("hugepcap, 2 workers of 2 MiB", 2, 2),
