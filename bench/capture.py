@@ -7,7 +7,7 @@ import sys
 
 MODULES = {"pcapy-ng": "pcapy", "cypcap": "cypcap", "hugepcap": "hugepcap"}
 # What a ring's last block has comes when the block's timeout has passed, and in pcapy-ng not before.
-SNAPLEN, TIMEOUT_MS = 65535, 25
+SNAPLEN, TIMEOUT_MS = 65535, 100
 
 
 def open_capture(engine, device, ring_bytes):

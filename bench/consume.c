@@ -11,7 +11,7 @@
 
 #include "seen.h"
 
-enum { SNAPLEN = 65535, TIMEOUT_MS = 25, LOOK_MS = 100, PATIENCE_LOOKS = 100, AT_ONCE = 1024 };
+enum { SNAPLEN = 65535, TIMEOUT_MS = 100, LOOK_MS = 100, PATIENCE_LOOKS = 100, AT_ONCE = 1024 };
 
 static pcap_t *open_capture(const char *device, int ring_bytes)
 {
