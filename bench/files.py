@@ -18,12 +18,13 @@ SNAPLEN = 65535
 IMPORTED = {**MODULES, "dpkt": "dpkt", "scapy": "scapy.utils"}
 
 
-def opened(engine, path):
+def opened(engine, way, path):
     if engine == "dpkt":
         return sys.modules["dpkt"].pcap.Reader(open(path, "rb"))
     if engine == "scapy":
         return sys.modules["scapy.utils"].RawPcapReader(path)
-    return sys.modules[IMPORTED[engine]].open_offline(path)
+    more = {"mapped": True} if way == "mapped batches" else {}
+    return sys.modules[IMPORTED[engine]].open_offline(path, **more)
 
 
 def raw_pcap_reader(reader, count, see, buffer):
@@ -35,7 +36,7 @@ def raw_pcap_reader(reader, count, see, buffer):
             return
 
 
-OF_FILES = {**WAYS, "reader": WAYS["iteration"], "RawPcapReader": raw_pcap_reader}
+OF_FILES = {**WAYS, "mapped batches": WAYS["batches"], "reader": WAYS["iteration"], "RawPcapReader": raw_pcap_reader}
 
 
 def is_at_end(reader):
@@ -47,7 +48,7 @@ def read_file(engine, way, path, count, see=None):
     """CPU seconds; opening counts, importing does not. Raises Wrong where the file has more packets."""
     buffer = bytearray(b"x") * os.path.getsize(path) if way == "loop_to_buffer" else None
     started = time.process_time()
-    reader = opened(engine, path)
+    reader = opened(engine, way, path)
     OF_FILES[way](reader, count, see, buffer)
     seconds = time.process_time() - started
     if not is_at_end(reader):

@@ -3,8 +3,8 @@
 
 from .common import by_sizes, label, met, named, ratio, spread, table
 
-PROMISED = (("next_batch", "pcapy-ng", 8), ("reader", "dpkt", 50))    # of batches(), for small packets
-SMALL = 100
+PROMISED = (("next_batch", "pcapy-ng", 8), ("reader", "dpkt", 50))
+OURS = {"batches": "batches()", "mapped batches": "batches() of a mapped file"}
 
 
 def rows(cases):
@@ -18,16 +18,16 @@ def rows(cases):
 def promises(cases):
     taken = {(case["engine"], case["way"]): case["ns_per_packet"] for case in cases}
     for way, engine, promised in PROMISED:
-        if (engine, way) in taken and ("hugepcap", "batches") in taken:
-            value, words = ratio(taken[engine, way], taken["hugepcap", "batches"])
-            yield (f"`batches()` is {words} times as fast as {engine}'s {way}; {promised} is promised: "
-                   f"{met(value >= promised)}.")
+        for ours, said in OURS.items():
+            if (engine, way) in taken and ("hugepcap", ours) in taken:
+                value, words = ratio(taken[engine, way], taken["hugepcap", ours])
+                yield f"{said} is {words} times as fast as {engine}'s {way}; {promised} is promised: {met(value >= promised)}."
 
 
 def section(kind, sizes, cases):
     said = f"## To {kind} packets of {named(sizes)} bytes\n\n"
     said += table(["engine", "way", "ns a packet", "times the least"], rows(cases))
-    promised = "\n".join(promises(cases)) if kind == "read" and sizes[1] < SMALL else ""
+    promised = "  \n".join(promises(cases)) if kind == "read" else ""
     return said + "\n" + (f"\n{promised}\n" if promised else "")
 
 
@@ -41,7 +41,8 @@ def page(results):
 Nanoseconds of CPU per packet, opening and closing included, importing not: the least of the rounds, in which the engines
 took turns, and in brackets the most. `batches()` touches every column. What was timed read as many packets as the file
 has and was then at its end; each process read a smaller file by the same way as well, of which every byte it gave was
-checked; every file written was compared with the one it must be. No library is what nobody can do without: `read` only
+checked; every file written was compared with the one it must be. The page cache took the files from the disk by
+reading ahead. `mapped batches` are of `open_offline(path, mapped=True)`. No library is what nobody can do without: `read` only
 has the bytes copied (and is not checked), `read+walk` goes from each length to the next, `mmap+walk` does so in a mapping
 of the file.
 
