@@ -17,6 +17,12 @@ TEST_S = float(os.environ.get("HUGEPCAP_TEST_S", 120))
 STRICT = os.environ.get("HUGEPCAP_CI") == "1"
 
 
+def pytest_configure():
+    """A shell starts what runs in its background with SIGINT ignored, and so would be every program tested here."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def _refuse_skip(report):
     if STRICT and report.skipped and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr

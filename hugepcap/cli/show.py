@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Packets as lines, in the words of `tcpdump -n -S`, and as JSON: the link layer, and what there is in any."""
 
-import functools
 import json
 import socket
 import time
@@ -97,7 +96,6 @@ def family(data, linktype):
     return Link(FAMILIES.get(number, f"AF Unknown ({number}), length {len(data)}"), data[4:])
 
 
-@functools.lru_cache
 def interface(index):
     """Its name on this host, which need not be the one that captured."""
     try:
