@@ -8,7 +8,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Iterator
 
@@ -28,7 +27,6 @@ else:
 POOL_PAGES = 48
 COMPLAINTS = (Path(__file__).parents[2] / "kernel/complaints").read_text().splitlines()
 COMPLAINT = re.compile("|".join(line for line in COMPLAINTS if line[0] != "#"))
-LEAKS = Path("/sys/kernel/debug/kmemleak")
 TABLE: list[str] = []
 
 
@@ -59,20 +57,6 @@ def nothing_left() -> Iterator[None]:
     assert comes_to(before, counters) or counters() == before
     complaints = [line for line in kernel_log() if COMPLAINT.search(line)]
     assert not complaints, "".join(complaints)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def nothing_leaked() -> Iterator[None]:
-    """In the debug variant; an object counts as leaked when it is 5 s old, and kernel/boot looks once more at the end."""
-    yield
-    if LEAKS.exists():
-        LEAKS.write_text("scan")
-        time.sleep(6)
-        LEAKS.write_text("scan")
-        leaks = LEAKS.read_text()
-        LEAKS.write_text("clear")
-        kernel_log()    # what it says itself is no complaint about the next test
-        assert not leaks, leaks
 
 
 @pytest.fixture(scope="session", autouse=True)
