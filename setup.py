@@ -4,6 +4,7 @@
 Everything else about the package stands in pyproject.toml.
 """
 
+import copy
 import os
 import sys
 import tempfile
@@ -48,7 +49,11 @@ NEEDS = {
 
 
 class BuildExt(build_ext):
-    """build_ext that checks the compiler and the headers before it starts."""
+    """build_ext that checks the compiler and the headers before it starts, and uses every CPU."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
 
     def build_extensions(self):
         for header, remedy in NEEDS.items():
@@ -56,6 +61,12 @@ class BuildExt(build_ext):
                 sys.exit(f"hugepcap: cannot compile with <{header}>: install a C compiler and {remedy}")
         super().build_extensions()
         self.build_preload()
+
+    def build_extension(self, extension):
+        """Modules share C files: each has its own objects, so that none links one that another is writing."""
+        own = copy.copy(self)
+        own.build_temp = os.path.join(self.build_temp, extension.name)
+        build_ext.build_extension(own, extension)
 
     def build_preload(self):
         """preload.so, which is no Python module: plain C, exporting what preload.map names."""
