@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
 import shutil
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from command import UNPRIVILEGED, refused, run
+from command import refused, run
 from helpers.savefile import read_pcap
 from hugepcap._generate import sequence_of
 
@@ -36,6 +41,35 @@ def test_without_a_name_the_file_is_a_temporary_one(root, tmp_path):
     said = run("demo", "-c", COUNT, prefix=["env", f"TMPDIR={tmp_path}"]).stdout
     path, = tmp_path.iterdir()
     check(said, path)
+
+
+# What setpriv starts still has its rights; what env starts has not.
+NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "env"]
+
+
+def reachable_python(folder):
+    """An interpreter of this version that nobody may run, with what the command imports."""
+    for package in ("hugepcap", "click", "rich", "dpkt", "pygments", "markdown_it", "mdurl"):
+        found = Path(importlib.util.find_spec(package).origin).parent
+        shutil.copytree(found, folder / package, ignore=shutil.ignore_patterns("__pycache__", "*.c", "_csrc"))
+    version = "{}.{}".format(*sys.version_info)
+    for python in (sys.executable, f"/usr/bin/python{version}"):
+        if subprocess.run([*NOBODY, python, "-c", ""], capture_output=True).returncode == 0:
+            return [f"PYTHONPATH={folder}", "PYTHONDONTWRITEBYTECODE=1", python]
+    pytest.skip(f"no python {version} that an ordinary user may run: apt-get install python{version}")
+
+
+def test_without_root_it_takes_a_user_namespace(root, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("of-nobody")
+    for above in (folder, *folder.parents[:2]):     # pytest makes them for its own user alone
+        above.chmod(0o755)
+    os.chown(folder, 65534, 65534)
+    path = folder / "demo.pcap"
+    command = [*NOBODY, *reachable_python(folder), "-m", "hugepcap.cli", "demo", "-c", str(COUNT), "-w", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd="/")
+    assert (done.returncode, done.stderr) == (0, "")
+    check(done.stdout, path)
+    assert os.stat(path).st_uid == 65534
 
 
 def test_where_there_is_no_network_namespace_left(root):

@@ -37,10 +37,12 @@ def child_environment() -> dict[str, str]:
     return dict(os.environ, PYTHONPATH=os.pathsep.join(paths), PYTHONFAULTHANDLER="")
 
 
-def run_child(code: str, *args: object, deadline_s: float = DEADLINE_S) -> subprocess.CompletedProcess[str]:
-    """Runs Python code in a process of its own, in this thread's namespace; a hang is a failure."""
+def run_child(code: str, *args: object, deadline_s: float = DEADLINE_S,
+              **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs Python code in a process of its own, in this thread's namespace, with environment variables of its own; a
+    hang is a failure."""
     command = [sys.executable, "-c", code, *map(str, args)]
-    return subprocess.run(command, env=child_environment(), text=True, timeout=deadline_s,
+    return subprocess.run(command, env=child_environment() | variables, text=True, timeout=deadline_s,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
