@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import itertools
 import mmap
 import os
@@ -59,19 +58,11 @@ def test_once_round_a_ring_of_64_mib(policy, block, pair, sender):
 
 
 def test_ring_in_huge_shmem(pair, sender, huge_shmem):
-    """A file of tmpfs in huge pages, mapped: INFO says huge throughout, and the ring goes round.
-
-    6.1 built as small as here (BASE_FULL=n) has a page cache without huge pages: what it gives is refused.
-    """
+    """A file of tmpfs in huge pages, mapped: INFO says huge throughout, and the ring goes round."""
     with os.fdopen(os.memfd_create("ring"), "rb") as file:
         os.truncate(file.fileno(), 4 * MIB)
         memory = Mapping(4 * MIB, mmap.MAP_SHARED, file.fileno(), align=True)
         ctypes.memset(memory.address, 0xFF, memory.length)
-        if os.uname().release.startswith("6.1."):
-            with closing(packet_socket()) as sock, pytest.raises(OSError) as refused:
-                enable(sock, memory.address, memory.length)
-            assert refused.value.errno == errno.EMEDIUMTYPE
-            return
         assert smaps(memory.address)["ShmemPmdMapped"] * KIB == memory.length
         with Ring("HUGETLB", 256 * KIB, memory.length, 2, memory=memory).bind(pair[1]) as ring:
             got = info(ring.sock)
