@@ -218,11 +218,10 @@ def test_activate_without_monitor_mode(lib, link):
 
 
 WITHOUT_RIGHTS = """
-import importlib, os, sys
+import importlib, sys
+from helpers import drop_rights
 lib = importlib.import_module(sys.argv[1])
-os.setgroups([])
-os.setgid(65534)
-os.setuid(65534)
+drop_rights()
 status = lib.create(sys.argv[2]).activate()
 try:
     lib.open_live(sys.argv[2], 65535, 1, 50)
@@ -237,11 +236,9 @@ def test_without_rights(lib, link):
 
 
 NFLOG_WITHOUT_RIGHTS = """
-import os
 import hugepcap
-os.setgroups([])
-os.setgid(65534)
-os.setuid(65534)
+from helpers import drop_rights
+drop_rights()
 try:
     hugepcap.open_live("nflog", 65535, 1, 50)
 except PermissionError as error:

@@ -53,6 +53,13 @@ def start_child(code: str, *args: object) -> subprocess.Popen[str]:
     return child
 
 
+def drop_rights() -> None:
+    """Makes this process, a child of a test, one of an ordinary user."""
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+
+
 class Background(threading.Thread):
     """A call in a thread of its own; result() passes on what it returned or raised, within the deadline."""
 

@@ -130,11 +130,9 @@ def test_more_than_is_free(link, monkeypatch):
 
 
 WITHOUT_RIGHTS = """
-import os
 import hugepcap
-os.setgroups([])
-os.setgid(65534)
-os.setuid(65534)
+from helpers import drop_rights
+drop_rights()
 try:
     hugepcap.open_live("far", 65535, 1, 20)
 except PermissionError as error:
