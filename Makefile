@@ -21,6 +21,8 @@ KVER    ?= 6.12
 VARIANT ?= plain
 CMD     ?= uname -a
 GUEST_S ?= 2400
+# The slowest tests of a guest, so that they are known.
+GUEST_PYTEST = $(PYTEST) -p no:cacheprovider -q --durations=8
 FUZZ_S  ?= 14400
 SEQUENCES ?= 100000
 
@@ -131,31 +133,31 @@ guest: build $(STAMPS)/packages-kernel
 guest-test: build $(STAMPS)/packages-kernel
 	$(MAKE) -s -C preload
 	image=$$(kernel/build $(KVER) $(VARIANT)) && \
-	kernel/boot -t $(GUEST_S) "$$image" -- $(PYTEST) -p no:cacheprovider -q tests/guest
+	kernel/boot -t $(GUEST_S) "$$image" -- $(GUEST_PYTEST) tests/guest
 
 # The series compiled out changes nothing.
 guest-off:
 	$(MAKE) guest-test VARIANT=off
 
-# About an hour on an idle machine: REP STOSB, which clears pages, is slow where it is emulated.
+# About an hour on an idle machine.
 guest-fuzz: build $(STAMPS)/packages-kernel
 	image=$$(kernel/build $(KVER) $(VARIANT)) && \
-	HUGEPCAP_FUZZ=$(SEQUENCES) kernel/boot -t $(FUZZ_S) -a clearcpuid=erms,fsrm "$$image" -- \
-	    $(PYTEST) -p no:cacheprovider -q tests/guest/test_programs.py -k random
+	HUGEPCAP_FUZZ=$(SEQUENCES) kernel/boot -t $(FUZZ_S) "$$image" -- \
+	    $(GUEST_PYTEST) tests/guest/test_programs.py -k random
 
 # The shim's policies, in a guest.
 guest-preload: build $(STAMPS)/packages-kernel
 	$(MAKE) -s -C preload
 	image=$$(kernel/build $(KVER) $(VARIANT)) && \
-	kernel/boot -t $(GUEST_S) "$$image" -- $(PYTEST) -p no:cacheprovider -q tests/preload/test_preload_policies.py
+	kernel/boot -t $(GUEST_S) "$$image" -- $(GUEST_PYTEST) tests/preload/test_preload_policies.py
 
 # The module and the command line on rings of every policy, in a guest.
 guest-policies: build $(STAMPS)/packages-kernel
 	image=$$(kernel/build $(KVER) $(VARIANT)) && \
-	kernel/boot -t $(GUEST_S) "$$image" -- $(PYTEST) -p no:cacheprovider -q tests/live/test_policies_guest.py \
+	kernel/boot -t $(GUEST_S) "$$image" -- $(GUEST_PYTEST) tests/live/test_policies_guest.py \
 	    tests/cli/test_cli_guest_policies.py
 	image=$$(kernel/build $(KVER) $(VARIANT)) && \
-	kernel/boot -t $(GUEST_S) "$$image" -- tests/live/under_policies.sh $(PYTEST) -p no:cacheprovider -q
+	kernel/boot -t $(GUEST_S) "$$image" -- tests/live/under_policies.sh $(GUEST_PYTEST)
 
 check: $(STAMPS)/packages-build $(STAMPS)/packages-kernel
 	for source in hugepcap/_csrc/*.c; do \
