@@ -66,10 +66,7 @@ def check_ring(program, policy):
                      rf"{kernel} in the kernel$", program.said(), flags=re.M), program.said()
 
 
-# A program takes ten to thirty seconds to start in a guest. tshark's ring is dumpcap's, and what is special about it is
-# not the ring. The four kinds in base pages look alike to a program: one with libpcap and one with a ring of its own.
-KINDS = [(name, policy) for policy in ("hugetlb", "thp") for name in TOOLS if name != "tshark"] + [
-    (name, policy) for policy in ("gfpnoretry", "vzalloc", "gfpretry", "stock") for name in ("tcpdump", "netsniff-ng")]
+KINDS = [(name, policy) for policy in ("hugetlb", "thp", "gfpnoretry", "vzalloc", "gfpretry", "stock") for name in TOOLS]
 
 
 @pytest.mark.parametrize("tool, policy", KINDS, indirect=["tool"])
