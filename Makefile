@@ -21,10 +21,10 @@ KVER    ?= 6.12
 VARIANT ?= plain
 CMD     ?= uname -a
 GUEST_S ?= 2400
-# The slowest tests of a guest, so that they are known.
-GUEST_PYTEST = $(PYTEST) -p no:cacheprovider -q --durations=8
 FUZZ_S  ?= 14400
 SEQUENCES ?= 100000
+POLICIES ?= thp hugetlb
+ALL     ?=
 
 DEB_build  := gcc libc6-dev make python3-dev python3-venv libpcap-dev iproute2 util-linux
 DEB_test   := tcpdump tshark netsniff-ng valgrind binutils ethtool
@@ -37,6 +37,8 @@ PY_PACKAGES := 'setuptools>=77' 'cython>=3.0.11' 'click>=8.1' 'dpkt>=1.9.8' 'ric
 
 SOURCES := setup.py pyproject.toml $(wildcard hugepcap/*.pyx hugepcap/*.pxd hugepcap/_csrc/*.[ch] preload/*.[ch] preload/*.map)
 PYTEST  := $(BIN)/python -m pytest
+# The slowest tests of a guest, so that they are known.
+GUEST_PYTEST := $(PYTEST) -p no:cacheprovider -q --durations=8
 BENCH   := PYTHONPATH=bench:tests $(PYTEST) -p no:cacheprovider --benchmark-timer=childclock.now -q
 REPORT  := PYTHONPATH=bench $(BIN)/python -m report
 
@@ -151,13 +153,13 @@ guest-preload: build $(STAMPS)/packages-kernel
 	image=$$(kernel/build $(KVER) $(VARIANT)) && \
 	kernel/boot -t $(GUEST_S) "$$image" -- $(GUEST_PYTEST) tests/preload/test_preload_policies.py
 
-# The module and the command line on rings of every policy, in a guest.
+# The module and the command line on rings of every policy, in a guest. ALL=1: every live test on every huge ring; an hour.
 guest-policies: build $(STAMPS)/packages-kernel
 	image=$$(kernel/build $(KVER) $(VARIANT)) && \
 	kernel/boot -t $(GUEST_S) "$$image" -- $(GUEST_PYTEST) tests/live/test_policies_guest.py \
 	    tests/cli/test_cli_guest_policies.py
 	image=$$(kernel/build $(KVER) $(VARIANT)) && \
-	kernel/boot -t $(GUEST_S) "$$image" -- tests/live/under_policies.sh $(GUEST_PYTEST)
+	kernel/boot -t $(GUEST_S) "$$image" -- env POLICIES="$(POLICIES)" ALL="$(ALL)" tests/live/under_policies.sh $(GUEST_PYTEST)
 
 check: $(STAMPS)/packages-build $(STAMPS)/packages-kernel
 	for source in hugepcap/_csrc/*.c; do \
