@@ -24,6 +24,8 @@ SOL_PACKET = 263
 PACKET_RX_RING, PACKET_STATISTICS, PACKET_VERSION, PACKET_TX_RING = 5, 6, 10, 13
 KIB, MIB = 1 << 10, 1 << 20
 HUGE = 2 * MIB
+# The debug kernel, emulated, is so slow that a few tests do less.
+DEBUG = "-debug-" in os.environ.get("HUGEPCAP_KERNEL", "")
 MAP_HUGETLB = 0x40000
 POLICIES = ["NONE", "STOCK", "HUGETLB", "TRANSHUGE", "GFPNORETRY", "VZALLOC", "GFPRETRY"]
 HUGE_POLICIES = ["HUGETLB", "TRANSHUGE"]

@@ -47,15 +47,12 @@ def in_a_child(work) -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
-LEAK_DETECTOR = Path("/sys/kernel/debug/kmemleak")
-
-
 def used_kib() -> dict[str, int]:
     """Slab caches grow by a leak of 256 bytes a round. Under KASAN freed objects stay in them: there, the leak detector
     is what finds such a leak."""
     Path("/proc/sys/vm/drop_caches").write_text("3")
     values = figures()
-    return {"memory": -values["MemFree"], "slab": 0 if LEAK_DETECTOR.exists() else values["SUnreclaim"]}
+    return {"memory": -values["MemFree"], "slab": 0 if rings.DEBUG else values["SUnreclaim"]}
 
 
 @pytest.mark.parametrize("policy", POLICIES[1:])
@@ -64,7 +61,7 @@ def test_a_thousand_rounds_leave_memory_flat(policy, pair, sender):
     hundred, one of a few pages is seen, and the detector sees what is not pages. What the kernel frees late (vmalloc areas, and under KASAN
     their shadow and the quarantine) does so only until it has grown to its limit."""
     limit = {"memory": 2 * KIB, "slab": SLAB_KIB}
-    rounds = 200 if LEAK_DETECTOR.exists() else 1000
+    rounds = 200 if rings.DEBUG else 1000
 
     def taken_kib(count: int) -> dict[str, int]:
         before = used_kib()
