@@ -168,7 +168,7 @@ check: $(STAMPS)/packages-build $(STAMPS)/packages-kernel
 	git diff --check $$(git hash-object -t tree /dev/null) HEAD -- . ':!kernel/series'
 	for kver in 6.12 6.1; do \
 	    tree=$$(kernel/build $$kver tree) || exit 1; \
-	    for patch in kernel/series/$$kver/0*.patch; do \
+	    for patch in kernel/series/$$kver/000[1-9]-*.patch; do \
 	        perl $$tree/scripts/checkpatch.pl --no-tree --strict --quiet --no-summary --ignore UNKNOWN_COMMIT_ID - < $$patch \
 	            || { echo "$$patch: see above"; exit 1; }; \
 	    done; \
