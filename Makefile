@@ -141,7 +141,7 @@ guest-test: build $(STAMPS)/packages-kernel
 guest-off:
 	$(MAKE) guest-test VARIANT=off
 
-# About an hour on an idle machine.
+# A quarter of an hour on an idle machine.
 guest-fuzz: build $(STAMPS)/packages-kernel
 	image=$$(kernel/build $(KVER) $(VARIANT)) && \
 	HUGEPCAP_FUZZ=$(SEQUENCES) kernel/boot -t $(FUZZ_S) "$$image" -- \
@@ -153,7 +153,7 @@ guest-preload: build $(STAMPS)/packages-kernel
 	image=$$(kernel/build $(KVER) $(VARIANT)) && \
 	kernel/boot -t $(GUEST_S) "$$image" -- $(GUEST_PYTEST) tests/preload/test_preload_policies.py
 
-# The module and the command line on rings of every policy, in a guest. ALL=1: every live test on every huge ring; an hour.
+# The module and the command line on rings of every policy, in a guest. ALL=1: every live test on every huge ring; half an hour each.
 guest-policies: build $(STAMPS)/packages-kernel
 	image=$$(kernel/build $(KVER) $(VARIANT)) && \
 	kernel/boot -t $(GUEST_S) "$$image" -- $(GUEST_PYTEST) tests/live/test_policies_guest.py \
