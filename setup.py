@@ -34,7 +34,7 @@ EXTENSIONS = {
     "_decode": ["hp_decode", "hp_prefix"],
     "_arrow": ["hp_arrow"],
     "_shared": ["hp_columns", "hp_source"],
-    "_blocks": ["hp_columns", "hp_source", "hp_wait"],
+    "_blocks": ["hp_columns", "hp_collect", "hp_lanes", "hp_source", "hp_wait"],
     "_reader": ["hp_batch", "hp_source"],
     "_generate": ["hp_err", "hp_gen", "hp_send", "hp_tx_ring"],
 }

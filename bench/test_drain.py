@@ -7,12 +7,14 @@ are read by the same way and hashed: they must be the generator's next ones, eve
 exactly those before.
 """
 
+import os
 import time
 from functools import cache
 
 import pytest
 from engines import COUNTED, WALK_C, Cell, by_policy, capturing, cells, named
 from manifest import Wrong, manifest
+from pinned import CPU
 from record import in_turns, record
 from test_walk import PAGES, TOTAL_BYTES
 from test_walk import measure as measure_walk
@@ -39,8 +41,18 @@ def cells_of(sizes):
 
 
 def fill(process, link, first, count, sizes):
-    """The answer of a reader that is asked when so many packets are in its ring."""
-    assert generate(link.near, count, sizes=sizes, seed=sizes[0], flows=64, first_seq=first).packets == count
+    """The answer of a reader that is asked when so many packets are in its ring.
+
+    They are sent on its CPU: where a ring's timer, which runs where the ring was opened, hands a block over while a
+    packet comes in on another CPU, the kernel can take the ring for full and drop that packet (packet_rcv_has_room()
+    looks without a lock).
+    """
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {CPU})
+    try:
+        assert generate(link.near, count, sizes=sizes, seed=sizes[0], flows=64, first_seq=first).packets == count
+    finally:
+        os.sched_setaffinity(0, before)
     time.sleep(SETTLE_S)
     process.ask()
     return process.answer()

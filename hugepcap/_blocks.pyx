@@ -10,7 +10,7 @@ from libc.string cimport memcpy
 from ._batch cimport Arena, Batch, Lease, new_arena, new_batch, new_lease, new_spares
 from ._filtered cimport Filtered
 from ._hp cimport (
-    HP_AGAIN, HP_FRAME, HP_NONE, HP_TOUCH_ALL, hp_broken, hp_columns_add, hp_columns_collect,
+    HP_AGAIN, HP_FRAME, HP_NONE, HP_TOUCH_ALL, hp_broken, hp_collect, hp_columns_add,
     hp_now_ms, hp_source_next,
 )
 from ._regular cimport RegularFile, fill_columns, new_chunk
@@ -94,7 +94,7 @@ cdef class Blocks(Filtered):
         batch = new_batch(lease, self.spares, self.ring_engine.datalink)
         while not hp_broken(&self.src):
             with nogil:
-                rc = hp_columns_collect(&batch.columns, &self.src, &lease.pins)
+                rc = hp_collect(&batch.columns, &self.src, &lease.pins)
             if batch.columns.nr:
                 if rc < 0:
                     self.defer(rc)

@@ -246,16 +246,19 @@ cdef extern from "hp_columns.h" nogil:
         uint16_t *vlan_tpid
         uint8_t *direction
 
+    size_t hp_columns_bytes(uint32_t)
+    void hp_columns_lay(hp_columns *, void *, uint32_t)
+    uint64_t hp_columns_wire_bytes(const hp_columns *)
+    void hp_columns_add(hp_columns *, const hp_frame *)
+
+
+cdef extern from "hp_collect.h" nogil:
     struct hp_pins:
         uint32_t *blocks
         uint32_t nr
         uint32_t capacity
 
-    size_t hp_columns_bytes(uint32_t)
-    void hp_columns_lay(hp_columns *, void *, uint32_t)
-    uint64_t hp_columns_wire_bytes(const hp_columns *)
-    void hp_columns_add(hp_columns *, const hp_frame *)
-    int hp_columns_collect(hp_columns *, hp_source *, hp_pins *)
+    int hp_collect(hp_columns *, hp_source *, hp_pins *)
 
 
 cdef extern from "hp_batch.h" nogil:

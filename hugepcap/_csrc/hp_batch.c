@@ -3,13 +3,13 @@
 
 uint32_t hp_batch_room(const struct hp_source *src, const struct hp_frame *first, uint32_t nr)
 {
-	const struct tpacket_block_desc *desc = (const struct tpacket_block_desc *)src->cur.block;
-	uint32_t from = (uint32_t)((const uint8_t *)first->hdr - src->cur.block);
+	const struct tpacket_block_desc *desc = hp_ring_desc(src->ring, src->index);
+	uint32_t from = (uint32_t)((const uint8_t *)first->hdr - (const uint8_t *)desc);
 	uint32_t end = HP_READ_ONCE(desc->hdr.bh1.blk_len), left = src->cur.left + 1;
 	uint64_t bytes;
 
-	if (end > src->cur.block_bytes || end < from)
-		end = src->cur.block_bytes;
+	if (end > src->ring->geo.block_bytes || end < from)
+		end = src->ring->geo.block_bytes;
 	bytes = end - from;
 	/* Every frame has its headers in front; a little more than the mean lets most guesses hold. */
 	bytes -= bytes > (uint64_t)left * HP_FRAME_HDRLEN ? (uint64_t)left * HP_FRAME_HDRLEN : 0;

@@ -36,9 +36,8 @@ struct hp_frame {
 
 /* What remains to be walked of one block. */
 struct hp_cursor {
-	uint8_t *block;
-	uint32_t block_bytes;
-	uint32_t offset;	/* of the next frame, from the block's start */
+	uint8_t *at;		/* the next frame's header */
+	uint8_t *last;		/* the last place of the block where a header finds room */
 	uint32_t left;		/* frames not yet walked */
 };
 
@@ -49,9 +48,8 @@ static inline int hp_cursor_open(struct hp_cursor *cur, uint8_t *block, uint32_t
 	uint32_t nr = HP_READ_ONCE(desc->hdr.bh1.num_pkts);
 	uint32_t first = HP_READ_ONCE(desc->hdr.bh1.offset_to_first_pkt);
 
-	cur->block = block;
-	cur->block_bytes = block_bytes;
-	cur->offset = first;
+	cur->at = block + first;
+	cur->last = block + block_bytes - HP_FRAME_HDRLEN;
 	cur->left = 0;
 	if (nr == 0)
 		return 0;
@@ -62,15 +60,21 @@ static inline int hp_cursor_open(struct hp_cursor *cur, uint8_t *block, uint32_t
 	return 0;
 }
 
-/* What the next frame says its packet's length is; call only while left > 0. */
+/* What the next frame says of its packet; call only while left > 0. */
+static inline uint32_t hp_cursor_peek_status(const struct hp_cursor *cur)
+{
+	return HP_READ_ONCE(((const struct tpacket3_hdr *)cur->at)->tp_status);
+}
+
 static inline uint32_t hp_cursor_peek_caplen(const struct hp_cursor *cur)
 {
-	return HP_READ_ONCE(((const struct tpacket3_hdr *)(cur->block + cur->offset))->tp_snaplen);
+	return HP_READ_ONCE(((const struct tpacket3_hdr *)cur->at)->tp_snaplen);
 }
 
 /* What the caller is going to touch of each packet: it decides how far ahead memory is fetched. */
 enum hp_touch {
 	HP_TOUCH_HEADS,		/* the header and the first bytes */
+	HP_TOUCH_LANES,		/* the same, of several blocks in turns */
 	HP_TOUCH_ALL,		/* every byte: a copy, a hash */
 };
 
@@ -85,9 +89,9 @@ enum hp_touch {
  */
 static inline void hp_cursor_prefetch(const struct hp_cursor *cur, uint32_t next, enum hp_touch touch)
 {
-	const uint8_t *at = cur->block + cur->offset;
+	const uint8_t *at = cur->at;
 
-	if (touch == HP_TOUCH_HEADS && next > 256) {
+	if (touch == HP_TOUCH_LANES || (touch == HP_TOUCH_HEADS && next > 256)) {
 		__builtin_prefetch(at + HP_AHEAD_FRAMES * (size_t)next);
 		__builtin_prefetch(at + HP_AHEAD_FRAMES * (size_t)next + 64);
 		return;
@@ -96,25 +100,26 @@ static inline void hp_cursor_prefetch(const struct hp_cursor *cur, uint32_t next
 		__builtin_prefetch(at + HP_AHEAD_BYTES + line);
 }
 
-/* Walks one frame; call only while left > 0. 0, or -EBADMSG and the walk is over. */
+/* Walks one frame; call only while left > 0. 0, or -EBADMSG and the cursor stays: the walk of this block is over. */
 static inline int hp_cursor_next(struct hp_cursor *cur, struct hp_frame *frame, enum hp_touch touch)
 {
-	uint32_t room = cur->block_bytes - cur->offset;
-	struct tpacket3_hdr *hdr = (struct tpacket3_hdr *)(cur->block + cur->offset);
+	struct tpacket3_hdr *hdr = (struct tpacket3_hdr *)cur->at;
 	uint32_t next = HP_READ_ONCE(hdr->tp_next_offset);
 	uint32_t mac = HP_READ_ONCE(hdr->tp_mac);
 	uint32_t caplen = HP_READ_ONCE(hdr->tp_snaplen);
 
-	if (HP_UNLIKELY(mac < HP_FRAME_HDRLEN || mac > room || caplen > room - mac))
-		goto lied;
-	if (HP_LIKELY(--cur->left > 0)) {
+	if (HP_UNLIKELY(mac < HP_FRAME_HDRLEN))
+		return -EBADMSG;
+	if (HP_LIKELY(cur->left > 1)) {
 		/* Frames are 8-aligned by the kernel (prb_fill_curr_block) and end before the next; the last one's is 0. */
-		if (HP_UNLIKELY(next < mac + caplen || next % 8 != 0 || next > room ||
-				room - next < HP_FRAME_HDRLEN))
-			goto lied;
-		cur->offset += next;
+		if (HP_UNLIKELY((uint64_t)mac + caplen > next || next > cur->last - cur->at || next % 8 != 0))
+			return -EBADMSG;
+		cur->at += next;
 		hp_cursor_prefetch(cur, next, touch);
+	} else if (HP_UNLIKELY((uint64_t)mac + caplen > (uint64_t)(cur->last - cur->at) + HP_FRAME_HDRLEN)) {
+		return -EBADMSG;
 	}
+	cur->left--;
 	frame->hdr = hdr;
 	frame->data = (uint8_t *)hdr + mac;
 	frame->caplen = caplen;
@@ -123,9 +128,6 @@ static inline int hp_cursor_next(struct hp_cursor *cur, struct hp_frame *frame, 
 	frame->nsec = hdr->tp_nsec;
 	frame->status = hdr->tp_status;
 	return 0;
-lied:
-	cur->left = 0;
-	return -EBADMSG;
 }
 
 /* memcpy without the call for the short packets that make up most of a fast link's. */

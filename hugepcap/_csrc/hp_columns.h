@@ -28,19 +28,38 @@ struct hp_columns {
 size_t hp_columns_bytes(uint32_t capacity);
 void hp_columns_lay(struct hp_columns *columns, void *memory, uint32_t capacity);
 
-/*
- * Adds what every packet has, wherever it came from; returns its row. What only a ring knows stays what it was: 0,
- * where the memory never had a ring's packets.
- */
-static inline uint32_t hp_columns_add(struct hp_columns *columns, const struct hp_frame *frame)
+/* Fills in what every packet has, wherever it came from. */
+static inline void hp_columns_put(const struct hp_columns *columns, uint32_t row, const struct hp_frame *frame)
 {
-	uint32_t row = columns->nr++;
-
 	columns->ts_ns[row] = frame->sec * 1000000000 + frame->nsec;
 	columns->offset[row] = (uint64_t)(frame->data - columns->base);
 	columns->caplen[row] = frame->caplen;
 	columns->len[row] = frame->len;
-	return row;
+}
+
+/* Adds a packet. What only a ring knows stays what it was: 0, where the memory never had a ring's packets. */
+static inline void hp_columns_add(struct hp_columns *columns, const struct hp_frame *frame)
+{
+	hp_columns_put(columns, columns->nr++, frame);
+}
+
+/* What a ring knows beside: of every packet, and of its VLAN tag. */
+static inline void hp_columns_put_live(const struct hp_columns *columns, uint32_t row, const struct hp_frame *frame)
+{
+	int outgoing = hp_frame_sll(frame)->sll_pkttype == PACKET_OUTGOING;
+
+	hp_columns_put(columns, row, frame);
+	columns->status[row] = frame->status;
+	columns->rxhash[row] = frame->hdr->hv1.tp_rxhash;
+	columns->direction[row] = (uint8_t)(HP_DIR_IN + outgoing);
+}
+
+static inline void hp_columns_put_tag(const struct hp_columns *columns, uint32_t row, const struct hp_frame *frame)
+{
+	int tagged = hp_frame_tagged(frame);
+
+	columns->vlan_tci[row] = tagged ? (uint16_t)frame->hdr->hv1.tp_vlan_tci : 0;
+	columns->vlan_tpid[row] = tagged ? hp_frame_tpid(frame) : 0;
 }
 
 static inline uint64_t hp_columns_wire_bytes(const struct hp_columns *columns)
@@ -51,18 +70,5 @@ static inline uint64_t hp_columns_wire_bytes(const struct hp_columns *columns)
 		sum += columns->len[row];
 	return sum;
 }
-
-/* The blocks that a batch of packets lies in. */
-struct hp_pins {
-	uint32_t *blocks;
-	uint32_t nr;
-	uint32_t capacity;
-};
-
-/*
- * Adds packets that are in the ring now, and pins their blocks, until either list is full or there are no more.
- * HP_FRAME (a list is full), HP_NONE, or -errno; what was added before an error is good.
- */
-int hp_columns_collect(struct hp_columns *columns, struct hp_source *src, struct hp_pins *pins);
 
 #endif

@@ -100,6 +100,15 @@ static inline int hp_ring_peek(struct hp_ring *ring, uint32_t *index)
 	return 1;
 }
 
+/* Takes the last peek back: that block is still the next one. */
+static inline void hp_ring_unpeek(struct hp_ring *ring, uint32_t index)
+{
+	hp_ring_block_given(ring, index);
+	__atomic_store_n(&ring->pins[index], 0, __ATOMIC_RELEASE);
+	ring->taken--;
+	ring->head = index;
+}
+
 /* One more needs a block that is pinned already. */
 static inline void hp_ring_pin(const struct hp_ring *ring, uint32_t index)
 {

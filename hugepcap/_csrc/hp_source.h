@@ -120,8 +120,10 @@ static inline int hp_source_step(const struct hp_source *src, struct hp_cursor *
 {
 	int rc = hp_cursor_next(cur, frame, touch);
 
-	if (HP_UNLIKELY(rc < 0))
+	if (HP_UNLIKELY(rc < 0)) {
+		cur->left = 0;
 		return rc;
+	}
 	if (HP_LIKELY(src->plain && !hp_frame_tagged(frame)))
 		return HP_FRAME;
 

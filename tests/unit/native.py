@@ -20,6 +20,7 @@ CORE = {
     "walk": ["hp_source", "hp_batch", "hp_class"],
     "mutate": ["hp_source", "hp_batch", "hp_class"],
     "classify": ["hp_source", "hp_class"],
+    "collect": ["hp_columns", "hp_collect", "hp_lanes", "hp_source", "hp_ring", "hp_mem", "hp_err"],
     "decode": ["hp_decode"],
     "rewrite": ["hp_bpf"],
     "fit": ["hp_ring", "hp_mem", "hp_err"],
