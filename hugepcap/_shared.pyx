@@ -14,9 +14,6 @@ from ._hp cimport hp_columns, hp_columns_bytes, hp_columns_lay
 
 cdef enum:
     HEAD_BYTES = 64
-    # A row's share of the columns, and what lining each of them up may add.
-    ROW_BYTES = 2 * 8 + 4 * 4 + 2 * 2 + 1
-    PADDING_BYTES = 9 * 64
 
 cdef struct head:
     uint32_t rows
@@ -35,12 +32,12 @@ cdef class Slot(Memory):
 
 
 cdef uint32_t rows_that_fit(Batch batch, uint32_t start, uint64_t room) noexcept nogil:
-    cdef uint64_t used = HEAD_BYTES + PADDING_BYTES
-    cdef uint32_t i
-    for i in range(start, batch.columns.nr):
-        used += ROW_BYTES + batch.columns.caplen[i]
-        if used > room:
-            return i - start
+    cdef uint64_t payload = 0
+    cdef uint32_t rows
+    for rows in range(batch.columns.nr - start):
+        payload += batch.columns.caplen[start + rows]
+        if HEAD_BYTES + hp_columns_bytes(rows + 1) + payload > room:
+            return rows
     return batch.columns.nr - start
 
 

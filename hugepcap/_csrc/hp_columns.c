@@ -3,8 +3,6 @@
 
 /* Columns begin on lines of their own, so that vector code needs no lead-in. */
 #define LINE_BYTES 64u
-/* Between columns: a power of two of rows would put the same row of all of them into the same sets of a cache. */
-#define STAGGER_BYTES (7 * LINE_BYTES)
 
 static size_t padded(size_t bytes)
 {
@@ -13,7 +11,7 @@ static size_t padded(size_t bytes)
 
 size_t hp_columns_bytes(uint32_t capacity)
 {
-	return LINE_BYTES + 9 * STAGGER_BYTES + 2 * padded(8 * (size_t)capacity) + 4 * padded(4 * (size_t)capacity) +
+	return LINE_BYTES + 2 * padded(8 * (size_t)capacity) + 4 * padded(4 * (size_t)capacity) +
 	       2 * padded(2 * (size_t)capacity) + padded(capacity);
 }
 
@@ -21,7 +19,7 @@ static void *take(uint8_t **at, size_t bytes)
 {
 	void *taken = *at;
 
-	*at += padded(bytes) + STAGGER_BYTES;
+	*at += padded(bytes);
 	return taken;
 }
 

@@ -10,6 +10,7 @@ from helpers.packets import CORPUS
 from helpers.savefile import numbered, pcap_bytes
 from hugepcap._shared import pack, unpack
 
+BEYOND = b"\xa5" * 8192
 COLUMNS = ("ts_ns", "caplen", "len", "vlan_tci", "vlan_tpid", "rxhash", "status", "direction")
 
 
@@ -33,9 +34,11 @@ def rows(batch):
 def test_what_was_packed_comes_out(batch, slot_bytes):
     seen, start, slots = [], 0, 0
     while start < len(batch):
-        slot = bytearray(slot_bytes)
+        memory = bytearray(slot_bytes) + BEYOND
+        slot = memoryview(memory)[:slot_bytes]
         taken = pack(batch, start, slot)
         assert taken > 0, "a packet that no slot has room for"
+        assert memory[slot_bytes:] == BEYOND
         there = unpack(slot, None)
         assert len(there) == taken and there.datalink == batch.datalink
         seen += rows(there)
