@@ -202,7 +202,7 @@ static pid_t start(uint64_t seed, unsigned int sequences, const char *interface)
 	return pid;
 }
 
-/* Exit status 3: it could not even begin. */
+/* Exit status 3: it could not even begin; 4: it faulted where it must not. */
 static int ended(pid_t pid, int flags)
 {
 	int status;
@@ -211,10 +211,12 @@ static int ended(pid_t pid, int flags)
 		return 0;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 3)
 		exit(3);
-	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
 		atomic_fetch_add(&shared->cut, 1);
-	else if (WIFSIGNALED(status) || WEXITSTATUS(status))
+	} else if (status) {
 		atomic_fetch_add(&shared->died, 1);
+		fprintf(stderr, "a worker was lost: wait status %#x\n", status);
+	}
 	return 1;
 }
 

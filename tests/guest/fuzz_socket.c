@@ -167,11 +167,26 @@ void op_traffic(struct worker *w, struct slot *s)
 		       (struct sockaddr *)&ll, sizeof(ll));
 }
 
+#define SEND_FRAMES	4
+#define SEND_FRAME_SIZE	2048
+
+/*
+ * A TX ring's frames begin with the memory, or behind those of an RX ring.
+ * Never past its end: what lies there may be the C library's.
+ */
+static size_t send_offset(struct slot *s, size_t len)
+{
+	size_t behind = s->map_len - s->ring_len;
+
+	return one_in(2) && behind <= len - SEND_FRAMES * SEND_FRAME_SIZE ? behind : 0;
+}
+
 /* Frames are asked to be sent through the mapping or the user's region. */
 void op_send(struct worker *w, struct slot *s)
 {
-	char *ring = s->map && one_in(2) ? s->map : w->region;
-	size_t behind = one_in(2) ? 0 : s->map_len - s->ring_len;
+	int mapped = s->map && s->map_len >= SEND_FRAMES * SEND_FRAME_SIZE && one_in(2);
+	char *ring = mapped ? s->map : w->region;
+	size_t offset = send_offset(s, mapped ? s->map_len : REGION);
 	uint32_t len = 60 + below(1300);
 	uint32_t frames[][6] = {	/* the fields of each version's header */
 		{ TP_STATUS_SEND_REQUEST, 0, len, len, 0, 0 },
@@ -185,9 +200,9 @@ void op_send(struct worker *w, struct slot *s)
 	struct iovec from, to;
 	int i;
 
-	for (i = 0; i < 4; i++) {
+	for (i = 0; i < SEND_FRAMES; i++) {
 		from = (struct iovec){ frames[s->version], sizeof(frames[0]) };
-		to = (struct iovec){ ring + behind + i * 2048, sizeof(frames[0]) };
+		to = (struct iovec){ ring + offset + i * SEND_FRAME_SIZE, sizeof(frames[0]) };
 		process_vm_writev(getpid(), &from, 1, &to, 1, 0);
 	}
 	if (sendto(s->fd, NULL, 0, MSG_DONTWAIT, (struct sockaddr *)&ll, sizeof(ll)) > 0)

@@ -100,4 +100,4 @@ def test_random_sequences(pair, tmp_path, table, swap, huge_shmem, switched_on):
     count = {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", done.stdout)}
     assert count["sequences"] >= SEQUENCES and count["rings"] > SEQUENCES // 2
     assert min(count[word] for word in ("mapped", "memories", "sends", "threads", "children", "kills")) > 0
-    assert count["workers"] == 0, "workers died of themselves: the kernel broke their memory, or the fuzzer is at fault"
+    assert count["workers"] == 0, f"the kernel broke their memory, or the fuzzer is at fault: {done.stderr}"
