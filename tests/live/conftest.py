@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 import hugepcap
 from policies import kernel_has_policies
 from reading import METHODS
+from sanitized import Sanitized
 
 TO_MS = 20
 
@@ -24,3 +27,10 @@ def reader(link):
 @pytest.fixture(params=METHODS)
 def method(request):
     return request.param
+
+
+@pytest.fixture(scope="session")
+def sanitized(root):
+    if shutil.which("gcc") is None:
+        pytest.skip("needs gcc: builds the package under AddressSanitizer")
+    return Sanitized()

@@ -55,6 +55,21 @@ def taken(reader):
             got += len(reader.next_block(timeout=30))
 """
 
+# Runs pytest on the build; the programs that its tests start have the ordinary one, without AddressSanitizer.
+SUITE = """
+import importlib, os, pkgutil, sys
+import hugepcap
+assert hugepcap.__file__.startswith({where!r})
+for module in pkgutil.walk_packages(hugepcap.__path__, "hugepcap."):
+    importlib.import_module(module.name)
+for name in ("LD_PRELOAD", "PYTHONPATH", "PYTHONMALLOC"):
+    del os.environ[name]
+sys.path.remove({where!r})
+os.chdir({root!r})
+import pytest
+sys.exit(pytest.main({arguments!r}))
+"""
+
 
 class Ended(NamedTuple):
     """How a child ended: what it wrote, and what was alive when the interpreter had gone."""
@@ -120,12 +135,18 @@ class Sanitized:
         self.preload = f"{os.path.realpath(asan.stdout.strip())}:{self.where / 'live.so'}"
 
     def __call__(self, code: str, deadline_s: float = 120) -> Ended:
+        done = self.child(PREAMBLE.format(kinds=KINDS, nr=len(KINDS)) + code, deadline_s)
+        *_, last = [line for line in done.stderr.splitlines() if line.startswith("live:")] or [""]
+        return Ended(done.returncode, done.stdout, done.stderr, dict(zip(KINDS, map(int, last.split()[1:]))))
+
+    def pytest(self, *arguments: str, deadline_s: float) -> subprocess.CompletedProcess[str]:
+        """Runs tests, named from the project's folder, on the build."""
+        return self.child(SUITE.format(where=str(self.where), root=str(ROOT), arguments=[*arguments]), deadline_s)
+
+    def child(self, code: str, deadline_s: float) -> subprocess.CompletedProcess[str]:
         environment = child_environment()
         environment["PYTHONPATH"] = os.pathsep.join([str(self.where), str(TESTS / "live"), environment["PYTHONPATH"]])
         # Python's own pools would hide from ASan what becomes of its objects; what Python never frees is not ours.
         environment.update(LD_PRELOAD=self.preload, PYTHONMALLOC="malloc", ASAN_OPTIONS="detect_leaks=0:exitcode=99")
-        code = PREAMBLE.format(kinds=KINDS, nr=len(KINDS)) + code
-        done = subprocess.run([sys.executable, "-c", code], env=environment, text=True, timeout=deadline_s,
+        return subprocess.run([sys.executable, "-c", code], env=environment, text=True, timeout=deadline_s,
                               cwd=self.where, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        *_, last = [line for line in done.stderr.splitlines() if line.startswith("live:")] or [""]
-        return Ended(done.returncode, done.stdout, done.stderr, dict(zip(KINDS, map(int, last.split()[1:]))))

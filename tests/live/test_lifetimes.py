@@ -5,12 +5,11 @@ Each scenario is a child interpreter with the build of sanitized.py: under Addre
 blocks that the kernel has, and with counts of what is alive, taken when the interpreter itself has gone.
 """
 
-import shutil
 import textwrap
 
 import pytest
 
-from sanitized import KINDS, Sanitized
+from sanitized import KINDS
 
 NOTHING = dict.fromkeys(KINDS, 0)
 
@@ -342,13 +341,6 @@ NEVER_FREED = {f"the interpreter's end: {order}": EXIT + f"    {order}\n" for or
 )}
 
 SCENARIOS = OUTLIVING | ARROWS | IN_LOOPS | FORKS | EXITS
-
-
-@pytest.fixture(scope="session")
-def sanitized(root):
-    if shutil.which("gcc") is None:
-        pytest.skip("needs gcc: builds the package under AddressSanitizer")
-    return Sanitized()
 
 
 @pytest.mark.deadline(300)

@@ -12,7 +12,7 @@ export HUGEPCAP_TEST_S=600
 tests=(tests/live/test_batches.py tests/live/test_sharing.py)
 if [ "${ALL:-}" ]; then    # without those that choose policies, shrink a ring or bring a kernel or build of their own
     tests=(tests/live tests/conformance/test_conform_live.py tests/conformance/test_handle.py)
-    for other in policies policies_guest generate pipe_waits saving lifetimes thesis property; do
+    for other in policies policies_guest generate pipe_waits saving lifetimes under_asan thesis property; do
         tests+=(--ignore "tests/live/test_$other.py")
     done
     for other in test_shrinking_ring test_more_than_is_free test_a_ring_of_more_than_2_gib; do
