@@ -19,7 +19,7 @@ from helpers.smaps import mapping_at
 
 PAGES = {"4 KiB": 4 << 10, "2 MiB": 2 << 20, "1 GiB": GIANT}
 TOTAL_BYTES, QUICK_BYTES = 512 << 20, 64 << 20
-RINGS, QUICK_RINGS = (1, 64, 1024), (1, 64)
+RINGS, QUICK_RINGS = (1, 4, 64, 1024), (1, 64)
 ROUNDS, PASSES = 3, 3
 
 
