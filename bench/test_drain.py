@@ -21,7 +21,7 @@ from test_walk import measure as measure_walk
 
 from hugepcap._generate import generate
 
-ROUNDS, CHECKED_SHARE = 3, 10
+ROUNDS, CHECKED_SHARE = 5, 10
 SETTLE_S = 0.3    # until the ring's last block is the reader's
 MIB = 1 << 20
 # bytes on the wire, least and most -> packets, and a ring that holds them all in any engine
