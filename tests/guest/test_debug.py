@@ -25,3 +25,8 @@ def test_lockdep_has_not_switched_itself_off():
 def test_leak_detector_has_not_switched_itself_off():
     """Then it takes no order but to forget; kernel/boot has it look once, after all tests: that takes minutes."""
     Path("/sys/kernel/debug/kmemleak").write_text("stack=on")
+
+
+def test_free_pages_are_poisoned():
+    """The kernel says so nowhere else."""
+    assert "page_poison=1" in Path("/proc/cmdline").read_text().split()
