@@ -43,7 +43,7 @@ static void fill_block(uint8_t *block, uint32_t packets, uint32_t tags)
 	memset(block, 0, BLOCK_BYTES);
 	desc->hdr.bh1.offset_to_first_pkt = at;
 	for (; nr < packets; nr++) {
-		uint32_t caplen = below(below(8) ? 80 : 900), room = (MAC + caplen + 7) & ~7u;
+		uint32_t caplen = below(below(2) ? 80 : 900), room = (MAC + caplen + 7) & ~7u;
 
 		if (at + room > BLOCK_BYTES)
 			break;
