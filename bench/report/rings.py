@@ -92,6 +92,6 @@ the generator's. Thousands of packets a second: the best of {len(cases[0]['secon
 {table(["workers", "a second of wall time", "beside one", "a second of CPU time", "largest share of one worker"], rows)}
 
 Threads share the interpreter's lock: where the work per packet is Python's, the second one waits for the first.
-Processes do not, and threads do not where the work is on whole batches and in C. Two of them cannot be twice as fast where flows do not fall evenly, and where two virtual CPUs
-are one core's.
+Processes do not, and threads do not where the work is on whole batches and in C. Two of them cannot be twice as fast
+where flows do not fall evenly, and where two virtual CPUs are one core's.
 """
