@@ -27,7 +27,7 @@ def promises(cases):
 def section(kind, sizes, cases):
     said = f"## To {kind} packets of {named(sizes)} bytes\n\n"
     said += table(["engine", "way", "ns a packet", "times the least"], rows(cases))
-    promised = "  \n".join(promises(cases)) if kind == "read" else ""
+    promised = "\n".join(f"- {line}" for line in promises(cases)) if kind == "read" else ""
     return said + "\n" + (f"\n{promised}\n" if promised else "")
 
 
