@@ -27,8 +27,8 @@ FIXTURES = ((64, 64), (200, 200), (594, 594), (1400, 1400), (700, 1500))    # by
 COUNTED = {
     "loop": ("pcapy-ng", "hugepcap", "cypcap"), "dispatch": ("pcapy-ng", "hugepcap"), "next": ("pcapy-ng", "hugepcap"),
     "iteration": ("cypcap", "hugepcap"), "loop_to_buffer": ("pcapy-ng", "hugepcap"), "loop_filtered": ("pcapy-ng", "hugepcap"),
-    "next_batch": ("pcapy-ng", "hugepcap"), "batches": ("hugepcap",), "pcap_dispatch": (LIBPCAP_C,),
-    "pcap_next_ex": (LIBPCAP_C,),
+    "loop_filtered_set": ("pcapy-ng", "hugepcap"), "next_batch": ("pcapy-ng", "hugepcap"), "batches": ("hugepcap",),
+    "pcap_dispatch": (LIBPCAP_C,), "pcap_next_ex": (LIBPCAP_C,),
 }
 # Ways that read what comes.
 ENDLESS = {

@@ -93,10 +93,10 @@ def test_random_sequences(pair, tmp_path, table, swap, huge_shmem, switched_on):
     """See fuzz.c; HUGEPCAP_FUZZ says how many. The fixture looks at the counters and at the kernel's log."""
     Path("/proc/sys/debug/exception-trace").write_text("0")
     build_fuzzer(tmp_path / "fuzz")
-    done = subprocess.run([str(tmp_path / "fuzz"), "6", str(SEQUENCES), str(os.getpid()), pair[0]],
-                          capture_output=True, text=True)
+    seed = int.from_bytes(os.urandom(6), "little")
+    done = subprocess.run([str(tmp_path / "fuzz"), "6", str(SEQUENCES), str(seed), pair[0]], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    table.append("fuzzer: " + done.stdout.strip())
+    table.append(f"fuzzer, seed {seed}: {done.stdout.strip()}")
     count = {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", done.stdout)}
     assert count["sequences"] >= SEQUENCES and count["rings"] > SEQUENCES // 2
     assert min(count[word] for word in ("mapped", "memories", "sends", "threads", "children", "kills")) > 0

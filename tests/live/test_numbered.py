@@ -144,3 +144,19 @@ def test_methods_mixed(reader, link):
         next(turns)()
     reader.loop(sent - len(tally.seen), lambda hdr, data: tally.take(data))
     assert tally.check(reader, sent) == 0
+
+
+@pytest.mark.parametrize("options", [{}, {"addr_set": bytes([192, 0, 2, 1])}], ids=["counted", "looked at"])
+@pytest.mark.parametrize("filter", [None, "greater 1"], ids=["no filter", "filter"])
+def test_what_loop_filtered_does_not_admit_is_passed_over(link, options, filter):
+    """Just so many, wherever in a block it begins and ends; what is only counted needs no walk."""
+    sent, at = 50_000, 0
+    with hugepcap.open_live(link.far, 65535, 1, 50, ring_bytes=32 << 20) as reader:
+        send(link.near, sent, sizes=(60, 400))
+        reader.setfilter(filter or "")
+        for count in (1, 63, 64, 65, 700, 3, 9000, 12_345, 1, 20_000):
+            assert reader.loop_filtered(count, None, 0, **options) == (0, count, count, 0, 0)
+            assert sequence_of(reader.next()[1]) == at + count
+            at += count + 1
+        assert reader.loop_filtered(sent - at, None, 0, **options)[1] == sent - at
+        assert reader.next() == (None, b"")
