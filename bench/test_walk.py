@@ -78,5 +78,5 @@ def rounds(quick, c_programs):
 @pytest.mark.parametrize("page", pages_here())
 def test_walk(benchmark, quick, rounds, sizes, rings, page):
     record(benchmark, "walk", Cell(WALK_C, f"{rings} rings", "none"), rounds(sizes, rings)[page],
-           group=f"walk {named(sizes)} B, {rings} rings", sizes=sizes, each=["ns_per_packet"], rings=rings, page=page, lacking=sorted(set(PAGES) - set(pages_here())),
-           total_bytes=QUICK_BYTES if quick else TOTAL_BYTES)
+           group=f"walk {named(sizes)} B, {rings} rings", sizes=sizes, each=["ns_per_packet"], rings=rings, page=page,
+           lacking=sorted(set(PAGES) - set(pages_here())), total_bytes=QUICK_BYTES if quick else TOTAL_BYTES)

@@ -16,8 +16,8 @@ from typing import Iterator
 import pytest
 
 import rings
-from rings import (HUGE, HUGE_POLICIES, KIB, MIB, POLICIES, Mapping, Ring, check, comes_to, enable, figures, frame_of,
-                   info, libc, make_ring, packet_socket, pinned_pages, request, smaps, thp)
+from rings import (ETHERTYPE, HUGE, HUGE_POLICIES, KIB, MIB, POLICIES, Mapping, Ring, check, comes_to, enable, figures,
+                   frame_of, info, libc, make_ring, packet_socket, pinned_pages, request, smaps, thp)
 
 PAGE = 4 * KIB
 MADV_DONTFORK = 10
@@ -265,6 +265,24 @@ def test_ring_on_the_node_that_the_task_asks_for(policy, node):
             assert info(ring.sock).node == node
     finally:
         check(libc.syscall(set_mempolicy, 0, None, 0))
+
+
+@pytest.fixture
+def nic() -> Iterator[Path]:
+    """The guest's NIC (kernel/boot), whose node may be written down; it knows none of its own."""
+    device, = Path("/sys/bus/pci/drivers/e1000").glob("0000:*")
+    before = (device / "numa_node").read_text()
+    yield device
+    (device / "numa_node").write_text(before)
+
+
+@pytest.mark.parametrize("node", [0, 1])
+def test_ring_on_the_node_of_its_device(nic, node):
+    (nic / "numa_node").write_text(str(node))
+    with packet_socket() as sock:
+        sock.bind((os.listdir(nic / "net")[0], ETHERTYPE))
+        make_ring(sock, "TRANSHUGE", request(256 * KIB, 4 * MIB, 2048, retire_ms=100))
+        assert info(sock).node == node
 
 
 def scans() -> int:
