@@ -88,6 +88,7 @@ cdef class Blocks(Filtered):
         cdef Batch batch
         cdef int64_t deadline = hp_now_ms() + timeout_ms
         cdef int64_t left = timeout_ms
+        cdef bint last = False
         cdef int rc
         self.warn_of_holding()
         lease = new_lease(self.ring_engine, max_blocks)
@@ -101,10 +102,11 @@ cdef class Blocks(Filtered):
                 return batch
             if rc < 0:
                 self.fail(rc)
-            if left == 0:
+            if last:
                 return batch
             if timeout_ms > 0:
                 left = max(deadline - hp_now_ms(), 0)
+            last = left == 0    # pause() takes what was signalled: what that was for is looked for once more
             if self.pause(left) == BROKEN:
                 break
         self.take_break()

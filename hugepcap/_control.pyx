@@ -3,6 +3,7 @@
 
 import socket
 
+from cpython.pythread cimport PyThread_get_thread_ident
 from libc.stdint cimport uint32_t
 
 from ._capture cimport Capture, as_program, check_filter
@@ -91,10 +92,13 @@ cdef class Control(Capture):
     def set_datalink(self, linktype, /) -> None:
         """Chooses one of list_datalinks(): on `any` DLT_LINUX_SLL or DLT_LINUX_SLL2. Drops the filter.
 
-        Source: pcap_set_datalink(3PCAP).
+        Not while another thread reads: PcapError. Source: pcap_set_datalink(3PCAP).
         """
         cdef int chosen = self.int_arg(linktype, "set_datalink(linktype)")
         self.check_mine()
+        if self.owner not in (0, PyThread_get_thread_ident()):
+            raise PcapError("set_datalink: another thread is reading, whose packets would be of either link type; "
+                            "end its read first, with breakloop()")
         if chosen not in self.list_datalinks():
             raise PcapError(f"set_datalink: {chosen} is not a link type of {self.device or self.path}; "
                             f"there are {self.list_datalinks()}")
@@ -159,6 +163,8 @@ cdef class Control(Capture):
         if self.ring_engine is None:
             raise PcapError(f"set_fanout: {self.device or self.path} is no live packet socket")
         self.ring_engine.set_fanout(group, kind)
+        self.src.loopback = self.ring_engine.doubles
+        hp_source_settle(&self.src)
 
     def getfd(self) -> int:
         """The descriptor to select on, readable when packets are there; -1 before activate()."""

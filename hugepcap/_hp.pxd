@@ -119,6 +119,7 @@ cdef extern from "hp_ring.h" nogil:
     int hp_ring_open(hp_ring *, int, const hp_ring_want *, hp_err *)
     void hp_ring_close(hp_ring *)
     uint32_t hp_ring_pending(const hp_ring *)
+    uint64_t hp_ring_handed_over(const hp_ring *)
     int hp_ring_node(const hp_ring *)
     void hp_ring_pin(const hp_ring *, uint32_t)
     void hp_ring_unpin(hp_ring *, uint32_t)

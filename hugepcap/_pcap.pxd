@@ -166,6 +166,7 @@ cdef class PcapHandle:
     cdef readonly str name
     cdef readonly bint offline
     cdef readonly bint nanoseconds
+    cdef readonly long begins    # where in a regular file its capture begins
     cdef int fd(self)
     cdef str reason(self)
     cdef void adopt(self, pcap_t *handle, uint32_t nsec_factor)

@@ -528,6 +528,7 @@ cdef FILE *open_for_reading(bytes name, PcapHandle opened) except NULL:
         os.close(fd)
         raise from_errno(errno.EISDIR, "open_offline", opened.name)
     if stat.S_ISREG(kind):
+        opened.begins = os.lseek(fd, 0, os.SEEK_CUR)
         return fdopen(fd, b"rb")
     opened.pipe = Pipe(fd)
     return opened.pipe.file()

@@ -82,7 +82,7 @@ cdef RegularFile read_savefile(PcapHandle opened, bint mapped):
     """
     cdef RegularFile made = RegularFile.__new__(RegularFile)
     cdef int rc = -errno.EOPNOTSUPP
-    if opened.offline and opened.pipe is None:
+    if opened.offline and opened.pipe is None and opened.begins == 0:
         rc = hp_file_open(&made.file, opened.fd(), opened.datalink(), opened.snapshot(), mapped)
     if rc < 0 and mapped:
         reason = "libpcap reads it" if rc == -errno.EOPNOTSUPP else os.strerror(-rc)

@@ -40,6 +40,8 @@ RETIRE_MS_IMMEDIATE = 1
 # af_packet's allocation of the last resort does not avoid.
 FREE_MEMORY_SHARE = 0.75
 
+FANOUT_IGNORE_OUTGOING = 0x4000    # PACKET_FANOUT_FLAG_IGNORE_OUTGOING
+
 TSTAMP_ADAPTER = 3
 TSTAMP_ADAPTER_UNSYNCED = 4
 
@@ -141,12 +143,13 @@ cdef class Ring:
     cdef void shut(self):
         """Ends the capture. What batches still need of the ring's memory stays until they are gone."""
         cdef int fd = self.fd
+        cdef bint leased = self.leases != 0    # else a batch that ends meanwhile would close the ring, too
         self.fd = -1
         # In the child of a fork the socket is the parent's, too, which reads on.
-        if self.leases and self.pid == getpid():
+        if leased and self.pid == getpid():
             hp_sock_silence(fd, &self.dev)
         with nogil:    # closing waits for every CPU to leave the ring
-            if self.leases == 0:
+            if not leased:
                 hp_ring_close(&self.ring)
             if fd >= 0:
                 close(fd)
@@ -311,9 +314,20 @@ cdef class Ring:
         return self.counters.freezes
 
     def set_fanout(self, int group_id, int fanout_type) -> None:
-        """Joins a PACKET_FANOUT group. Source: packet(7)."""
+        """Joins a PACKET_FANOUT group. Source: packet(7).
+
+        Each packet of a loopback device comes to a group twice, whatever its members have set. Newer kernels can be
+        asked to leave out those going out, which mends the counts, too; the reader leaves them out on all.
+        """
         cdef hp_err err
-        check(hp_sock_fanout(self.fd, <uint16_t>(group_id & 0xffff), <uint16_t>(fanout_type & 0xffff), &err), &err)
+        cdef uint16_t group = <uint16_t>(group_id & 0xffff)
+        cdef uint16_t kind = <uint16_t>(fanout_type & 0xffff)
+        cdef int rc = -1
+        if self.dev.loopback:
+            self.doubles = True
+            rc = hp_sock_fanout(self.fd, group, kind | FANOUT_IGNORE_OUTGOING, &err)
+        if rc < 0:
+            check(hp_sock_fanout(self.fd, group, kind, &err), &err)
 
     def sendpacket(self, packet) -> None:
         """Sends one packet (any buffer, link-layer header included)."""

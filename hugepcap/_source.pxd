@@ -55,6 +55,7 @@ cdef class Source:
     cdef int fail(self, int rc) except -1
     cdef int note_loss(self) except -1
     cdef int check_end(self) except -100
+    cdef int64_t end_ms(self)
     cdef int open_waits(self, int fd, bint edge) except -1
     cdef int adopt_ring(self, Ring ring, BPFProgram program) except -1
     cdef int adopt_pcap(self, PcapHandle handle) except -1

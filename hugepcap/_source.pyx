@@ -14,7 +14,7 @@ from posix.unistd cimport close
 
 from ._hp cimport (
     HP_AGAIN, HP_EOF, HP_FRAME, HP_NONE, HP_TOUCH_ALL, HP_WAIT_ERROR, HP_WAIT_WOKEN, hp_break, hp_broken, hp_edge_open,
-    hp_edge_wait, hp_filter_publish, hp_now_ms, hp_ring_pending, hp_source, hp_source_next, hp_source_release,
+    hp_edge_wait, hp_filter_publish, hp_now_ms, hp_ring_handed_over, hp_ring_pending, hp_source, hp_source_next, hp_source_release,
     hp_source_settle, hp_source_settle_block, hp_wait, hp_wake, hp_wake_drain, hp_wake_open,
 )
 from ._hp cimport HP_LIVE_READERS, hp_live
@@ -298,8 +298,7 @@ cdef class Source:
 
     cdef int check_end(self) except -100:
         """With the ring empty after stop(): BROKEN once nothing can come; after a loss: raises if it is lasting."""
-        cdef int64_t since = self.stopped_at_ms if self.stopped_at_ms else self.lost_at_ms
-        if hp_now_ms() < since + 2 * <int64_t>self.ring_engine.retire_ms + LOSS_GRACE_MS:
+        if hp_now_ms() < self.end_ms():
             return 0
         if self.stopped_at_ms:
             hp_break(&self.src, 1)
@@ -309,6 +308,16 @@ cdef class Source:
             raise error
         self.lost_at_ms = 0
         return 0
+
+    cdef int64_t end_ms(self):
+        """When the kernel has handed over all it had, after stop() or a loss of the device; 0: neither was."""
+        cdef int64_t since = self.stopped_at_ms if self.stopped_at_ms else self.lost_at_ms
+        return since + 2 * <int64_t>self.ring_engine.retire_ms + LOSS_GRACE_MS if since else 0
+
+    def retry_s(self):
+        """After how many seconds there may be an end to read, of which no descriptor tells; None: not for now."""
+        cdef int64_t at = self.end_ms() if self.ring_engine is not None else 0
+        return max(at - hp_now_ms(), 1) / 1000 if at else None
 
     # ---- engines ----
 
@@ -387,7 +396,7 @@ cdef class Source:
         cdef uint64_t queued
         self.ring_engine.attach(program)
         # The block being filled, and one more for a packet that another CPU is just putting there.
-        queued = self.src.ring.taken + hp_ring_pending(self.src.ring) + 2
+        queued = hp_ring_handed_over(self.src.ring) + 2
         self.src.filter_until = queued if self.ring_engine.kernel_filters else <uint64_t>-1
         return self.keep_filter(program, &program.filter_here if program is not None else NULL)
 
@@ -443,6 +452,7 @@ cdef class Source:
         if not self.stopped_at_ms:
             self.ring_engine.silence()
             self.stopped_at_ms = hp_now_ms()
+            hp_wake(self.wake_fd)    # who waits for something to read has to ask for retry_s()
 
     def close(self) -> None:
         """Closes the capture; a second call does nothing.

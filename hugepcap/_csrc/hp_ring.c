@@ -148,3 +148,28 @@ uint32_t hp_ring_pending(const struct hp_ring *ring)
 	}
 	return nr;
 }
+
+/*
+ * A block that was taken but not given back reads as handed over, too, so only a block that has gone back to the kernel
+ * ends the count early; by then it was counted in `taken`, which tells.
+ */
+uint64_t hp_ring_handed_over(const struct hp_ring *ring)
+{
+	uint64_t taken = __atomic_load_n(&ring->taken, __ATOMIC_ACQUIRE), before;
+	uint32_t nr;
+
+	do {
+		uint32_t index = HP_READ_ONCE(ring->head);
+
+		before = taken;
+		for (nr = 0; nr < ring->geo.block_nr; nr++) {
+			const struct tpacket_block_desc *desc = hp_ring_desc(ring, index);
+
+			if (!(__atomic_load_n(&desc->hdr.bh1.block_status, __ATOMIC_ACQUIRE) & TP_STATUS_USER))
+				break;
+			index = index + 1 == ring->geo.block_nr ? 0 : index + 1;
+		}
+		taken = __atomic_load_n(&ring->taken, __ATOMIC_ACQUIRE);
+	} while (taken != before);
+	return taken + nr;
+}

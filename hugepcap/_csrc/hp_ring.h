@@ -94,7 +94,7 @@ static inline int hp_ring_peek(struct hp_ring *ring, uint32_t *index)
 		return 0;
 	*index = ring->head;
 	ring->head = ring->head + 1 == ring->geo.block_nr ? 0 : ring->head + 1;
-	ring->taken++;
+	__atomic_store_n(&ring->taken, ring->taken + 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&ring->pins[*index], 1, __ATOMIC_RELAXED);
 	hp_ring_block_taken(ring, *index);
 	return 1;
@@ -105,7 +105,7 @@ static inline void hp_ring_unpeek(struct hp_ring *ring, uint32_t index)
 {
 	hp_ring_block_given(ring, index);
 	__atomic_store_n(&ring->pins[index], 0, __ATOMIC_RELEASE);
-	ring->taken--;
+	__atomic_store_n(&ring->taken, ring->taken - 1, __ATOMIC_RELEASE);
 	ring->head = index;
 }
 
@@ -133,5 +133,8 @@ static inline void hp_ring_unpin(struct hp_ring *ring, uint32_t index)
 
 /* Blocks handed over and not yet taken. */
 uint32_t hp_ring_pending(const struct hp_ring *ring);
+
+/* Blocks handed over since the ring was opened, or more, while another thread may be taking some. */
+uint64_t hp_ring_handed_over(const struct hp_ring *ring);
 
 #endif

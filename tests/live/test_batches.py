@@ -4,6 +4,7 @@
 import asyncio
 import gc
 import os
+import select
 import struct
 import warnings
 
@@ -471,3 +472,41 @@ def test_async_loops_end(link, end):
 
     with hugepcap.open_live(link.far, 65535, 1, 0) as reader:
         assert asyncio.run(main()) == []
+
+
+async def sequence_by_packets(reader):
+    return [sequence_of(data) async for _, data in reader]
+
+
+async def sequence_by_batches(reader):
+    return [number async for batch in reader.batches() for number in numbers(batch)]
+
+
+@pytest.mark.parametrize("read", [sequence_by_packets, sequence_by_batches])
+def test_async_loops_read_out_and_end_after_stop(reader, link, read):
+    async def main():
+        reading = asyncio.ensure_future(read(reader))
+        await asyncio.sleep(0.05)
+        send(link.near, 50)
+        reader.stop()
+        send(link.near, 50, first_seq=50)
+        return await asyncio.wait_for(reading, 30)
+
+    assert asyncio.run(main()) == list(range(50))
+
+
+def test_reads_that_never_wait_end_after_stop(reader, link):
+    send(link.near, 5)
+    reader.stop()
+    seen = []
+    wait_until(lambda: (batch := reader.next_block(timeout=0)) is None or seen.extend(numbers(batch)), "the end")
+    assert seen == list(range(5))
+
+
+def test_reads_that_never_wait_leave_the_descriptor_quiet(reader, link):
+    """While the ring's last block is held: an event loop would read without pause."""
+    send(link.near, 3)
+    held = reader.next_block()
+    while len(reader.next_block(timeout=0)):
+        pass
+    assert select.select([reader.wait_fd()], [], [], 0)[0] == [] and len(held) == 3

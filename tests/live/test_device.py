@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A device that goes down or away: everything that was captured is delivered, then the error names it."""
 
+import asyncio
+
 import pytest
 
 import hugepcap
@@ -49,6 +51,42 @@ def test_a_waiting_read_is_told(link, method, lose):
         words = lose()
         with pytest.raises(hugepcap.PcapError, match=words):
             reading.result()
+
+
+async def by_packets(reader, take):
+    async for _, data in reader:
+        take(data)
+
+
+async def by_batches(reader, take):
+    async for batch in reader.batches():
+        for data in batch:
+            take(bytes(data))
+
+
+@pytest.mark.parametrize("read", [by_packets, by_batches])
+def test_a_waiting_task_is_told(link, lose, read):
+    async def main(seen):
+        reading = asyncio.ensure_future(read(reader, seen.append))
+        await asyncio.sleep(0.05)
+        send(link.near, NR)
+        words = lose()
+        with pytest.raises(hugepcap.PcapError, match=words):
+            await asyncio.wait_for(reading, 30)
+
+    seen = []
+    with hugepcap.open_live(link.far, 65535, 1, 0) as reader:
+        asyncio.run(main(seen))
+    assert numbers(seen) == list(range(NR))
+
+
+def test_reads_that_never_wait_are_told(reader, link, lose):
+    send(link.near, 1)
+    lose()
+    seen = []
+    with pytest.raises(hugepcap.PcapError, match="far"):
+        wait_until(lambda: seen.extend(bytes(data) for data in reader.next_block(timeout=0)), "the error")
+    assert numbers(seen) == [0]
 
 
 def test_the_error_stays(reader, link, lose):

@@ -6,6 +6,7 @@ import gc
 import os
 import platform
 import signal
+import socket
 import struct
 import threading
 
@@ -26,6 +27,10 @@ def collect(reader):
     return [sequence_of(packet) for batch in reader.batches() for packet in batch], os.getpid()
 
 
+def numbers_of_datagrams(reader):
+    return [int.from_bytes(packet[-8:], "big") for batch in reader.batches() for packet in batch]
+
+
 @KINDS
 @pytest.mark.parametrize("mode", ["hash", "lb", "cpu", "rnd", "qm", "rollover"])
 def test_every_packet_goes_to_one_worker(link, mode, processes):
@@ -44,6 +49,21 @@ def test_every_packet_goes_to_one_worker(link, mode, processes):
     assert len({pid for _, pid in results}) == (3 if processes else 1)
     if mode in ("lb", "hash", "rnd"):
         assert min(map(len, seen)) > sent // 10, "the traffic was not shared"
+
+
+@KINDS
+def test_loopback_packets_come_once(network, processes):
+    """They pass a group twice, on the way out and in. What is sent through a packet socket does not."""
+    with hugepcap.open_fanout("lo", 2, "lb", processes=processes, filter="udp") as fanout, \
+            socket.socket(type=socket.SOCK_DGRAM) as sock:
+        fanout.start(numbers_of_datagrams)
+        sock.bind(("127.0.0.1", 0))
+        for number in range(100):
+            sock.sendto(number.to_bytes(8, "big"), sock.getsockname())
+        results = fanout.stop()
+        if tuple(map(int, platform.release().split(".")[:2])) >= (6, 12):
+            assert fanout.stats().total == (100, 0, 0)
+    assert sorted(results[0] + results[1]) == list(range(100))
 
 
 @KINDS

@@ -122,6 +122,18 @@ def test_close_while_another_thread_sets(network, call):
     assert (done.stdout.strip(), done.returncode) == ("""{"ValueError('pcap is closed')": 120}""", 0), done.stderr
 
 
+def test_the_link_type_stays_while_another_thread_reads(network):
+    """A batch is of one link type."""
+    with hugepcap.open_live("any", 65535, 0, 0) as reader:
+        reading = background_read(lambda: METHODS["batches"](reader, lambda data: None))
+        with pytest.raises(hugepcap.PcapError, match="set_datalink: another thread is reading"):
+            reader.set_datalink(hugepcap.DLT_LINUX_SLL2)
+        reader.breakloop()
+        reading.result()
+        reader.set_datalink(hugepcap.DLT_LINUX_SLL2)
+        assert reader.datalink() == hugepcap.DLT_LINUX_SLL2
+
+
 def test_two_threads_set_filters(link):
     """One that the kernel runs and one that it cannot: whichever came last, it is in force as a whole."""
     programs = [hugepcap.compile(hugepcap.DLT_EN10MB, 65535, "udp and (" + " or ".join(

@@ -204,6 +204,17 @@ def test_gzip_on_standard_input(tmp_path, name, through):
     assert b"gzip-compressed: unpack it with gunzip" in ended.stderr
 
 
+def test_standard_input_goes_on_where_it_stands(tmp_path):
+    """Two captures in one file: a program before this one has read the first."""
+    first, second = pcap_bytes(RECORDS), pcap_bytes(RECORDS[-1:])
+    code = "import hugepcap; print(len(list(hugepcap.open_offline('-'))))"
+    with open(written(tmp_path, first + second), "rb", buffering=0) as given:
+        given.seek(len(first))
+        done = subprocess.run([sys.executable, "-c", code], stdin=given, capture_output=True, timeout=60,
+                              env=child_environment())
+    assert len(RECORDS) > 1 and done.stdout == b"1\n", done.stderr
+
+
 def test_no_such_file(tmp_path):
     with pytest.raises(PcapFileNotFoundError) as caught:
         hugepcap.open_offline(tmp_path / "none")
