@@ -41,6 +41,15 @@ def base(sock, memory):
         small.close()
 
 
+def page_cache(sock, memory):
+    with open("/dev/ram0", "r+b") as disk:
+        cache = Mapping(2 * MIB, 1, disk.fileno(), align=True)
+        try:
+            give(sock, cache)
+        finally:
+            cache.close()
+
+
 def half_base(sock, memory):
     """The first huge page is one, the second has been split."""
     big = thp(4 * MIB)
@@ -150,6 +159,7 @@ REFUSALS = {
     "mapped in part": (lambda s, m: give(s, m, 0, m.length + HUGE), "EFAULT"),
     "read-only": (read_only, "EFAULT"),
     "base pages": (base, "EMEDIUMTYPE"),
+    "page cache": (page_cache, "EMEDIUMTYPE" if os.uname().release.startswith("6.1.") else "EFAULT"),
     "one huge page split": (half_base, "EMEDIUMTYPE"),
     "hole in a huge page": (hole, "EFAULT"),
     "ring of another socket": (ring_of_another, "EMEDIUMTYPE"),
