@@ -7,6 +7,7 @@ Source: PACKET_FANOUT in packet(7).
 from __future__ import annotations
 
 import array
+import contextlib
 import multiprocessing
 import os
 import pickle
@@ -38,6 +39,7 @@ MODES = {
     "qm": constants.PACKET_FANOUT_QM, "cbpf": constants.PACKET_FANOUT_CBPF, "ebpf": constants.PACKET_FANOUT_EBPF,
 }
 WORKERS_MAX = 256    # of a group, in the kernel
+CLOSE_S = 10    # after which a worker process that does not end is killed
 
 Work = Callable[[Reader], Any]
 Insns = Sequence[tuple[int, int, int, int]]    # (code, jt, jf, k) each, as BPFProgram.get_bpf() lists them
@@ -113,6 +115,11 @@ class _Worker(Protocol):
     def close(self) -> None: ...
 
 
+def _stop(reader: Reader) -> None:
+    with contextlib.suppress(ValueError):    # its work has closed it
+        reader.stop()
+
+
 class _ThreadWorker:
     """A Reader and the thread that works on it. The GIL is free while batches are collected."""
 
@@ -139,7 +146,7 @@ class _ThreadWorker:
         return self.reader.stats()
 
     def stop(self) -> None:
-        self.reader.stop()
+        _stop(self.reader)
 
     def join(self) -> Any:
         if self.thread is not None:
@@ -163,6 +170,9 @@ class _ProcessWorker:
         self.answers, answering = context.Pipe()
         self.slots = Slots(context)
         self.counts = (0, 0, 0)
+        self.asking = threading.Lock()    # a request and its answer belong together
+        self.joining = threading.Lock()
+        self.outcome: tuple[BaseException | None, Any] | None = None
         group.parents_ends += [self.asks, self.answers, *self.slots.parents_ends]
         self.process = context.Process(target=_process_main, args=(group, asked, answering, self.slots), daemon=True)
         self.process.start()
@@ -188,10 +198,14 @@ class _ProcessWorker:
 
     def _ask(self, request: str, value: object = None) -> Any:
         try:
-            self.asks.send((request, value))
-            return self.asks.recv()
+            with self.asking:
+                self.asks.send((request, value))
+                error, answer = self.asks.recv()
         except (EOFError, OSError):
             raise self._gone() from None
+        if error is not None:
+            raise error
+        return answer
 
     def admit(self) -> None:
         self._ask("admit")
@@ -221,12 +235,33 @@ class _ProcessWorker:
         self._ask("stop")
 
     def join(self) -> Any:
-        result, self.counts = self._answer()
+        with self.joining:
+            if self.outcome is None:
+                self.outcome = self._outcome()
+        error, value = self.outcome
+        if error is not None:
+            raise error
+        result, counts = value
+        self.counts = counts or self.counts    # None: its work has closed the Reader
         return result
 
+    def _outcome(self) -> tuple[BaseException | None, Any]:
+        """What work() came to, which is said once."""
+        try:
+            return self.answers.recv()  # type: ignore[no-any-return]
+        except EOFError:
+            return self._gone(), None
+
     def close(self) -> None:
+        """Asks it to end: any process that was forked meanwhile has the pipe, too, so closing that says nothing."""
+        with self.asking, contextlib.suppress(OSError):    # it has ended
+            self.asks.send(("close", None))
+        self.process.join(CLOSE_S)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        self.process.close()
         self.asks.close()
-        self.process.join()
         self.answers.close()
         self.slots.close()
 
@@ -251,7 +286,7 @@ def _check_portable(work: Work) -> None:
 
 
 def _process_main(group: _Group, asked: Connection, answering: Connection, slots: Slots) -> None:
-    """A worker process: opens its Reader, then does what it is asked until the pipe closes.
+    """A worker process: opens its Reader, then does what it is asked until it is to close, or its parent is gone.
 
     The parent's ends came with the fork: as long as a child has them, no other sees its pipe close.
     A terminal's Ctrl-C goes to every process, but it is the parent that ends the workers.
@@ -268,21 +303,39 @@ def _process_main(group: _Group, asked: Connection, answering: Connection, slots
 
     def work_on(work: Work) -> None:
         try:
-            answering.send((None, (work(reader), reader.stats())))
+            result = work(reader)
+            answering.send((None, (result, None if reader.closed else reader.stats())))
         except BaseException as error:
             answering.send((_portable(error), None))
 
     def start(work: Work) -> None:
         threading.Thread(target=work_on, args=(work,), daemon=True).start()
 
-    does = {"hand over": lambda _: start(slots.fill), "admit": lambda _: reader.admit(), "start": start, "stats": lambda _: reader.stats(),
-            "stop": lambda _: reader.stop()}
+    does = {"hand over": lambda _: start(slots.fill), "admit": lambda _: reader.admit(), "start": start,
+            "stats": lambda _: reader.stats(), "stop": lambda _: _stop(reader)}
+    with contextlib.suppress(EOFError):
+        while (request := asked.recv())[0] != "close":
+            asked.send(_answer_of(does[request[0]], request[1]))
+    reader.close()
+
+
+def _answer_of(do: Callable[[Any], Any], value: object) -> tuple[BaseException | None, Any]:
     try:
-        while True:
-            request, value = asked.recv()
-            asked.send(does[request](value))
-    except EOFError:
-        reader.close()
+        return None, do(value)
+    except Exception as error:
+        return _portable(error), None
+
+
+def _of_each(workers: list[_Worker], do: Callable[[_Worker], Any]) -> tuple[list[Any], list[Exception]]:
+    """What came of it with each worker, whatever became of the others; and what was raised."""
+    results: list[Any] = []
+    errors: list[Exception] = []
+    for worker in workers:
+        try:
+            results.append(do(worker))
+        except Exception as error:
+            errors.append(error)
+    return results, errors
 
 
 class Fanout:
@@ -296,7 +349,6 @@ class Fanout:
         self._workers: list[_Worker] = []
         self._started = False
         self._handing_over = False
-        self._counts: FanoutStats | None = None
         try:
             for _ in range(workers):
                 self._workers.append(_ProcessWorker(group) if processes else _ThreadWorker(group))
@@ -315,11 +367,16 @@ class Fanout:
         For worker processes ``work`` is a function of a module, and what it returns can be pickled. They ignore
         SIGINT: after Ctrl-C it is this process that calls stop() or close().
         """
+        self._check_open()
         if any(isinstance(worker, _ProcessWorker) for worker in self._workers):
             _check_portable(work)
         self._start_once()
         for worker in self._workers:
             worker.start(work)
+
+    def _check_open(self) -> None:
+        if not self._workers:
+            raise ValueError("this Fanout is closed")
 
     def _start_once(self) -> None:
         if self._started:
@@ -335,6 +392,7 @@ class Fanout:
         ends when all that was captured has come. Raises PcapError where a worker process is gone, and what its
         capture raised.
         """
+        self._check_open()
         workers = [worker for worker in self._workers if isinstance(worker, _ProcessWorker)]
         if not workers:
             raise PcapError("batches: it takes processes=True; with threads, start() work that reads")
@@ -355,7 +413,8 @@ class Fanout:
                     del batch
 
     def stats(self) -> FanoutStats:
-        """The counts so far. They stay what they were when stop() has returned."""
+        """The counts so far. They stay what they were when stop() has returned. ValueError after close()."""
+        self._check_open()
         counts = [worker.stats() for worker in self._workers]
         return FanoutStats(tuple(map(sum, zip(*counts))), counts)  # type: ignore[arg-type]
 
@@ -363,20 +422,16 @@ class Fanout:
         """Takes no more packets in, waits until the workers have read what there is; the results of ``work``.
 
         What a worker raised comes out here, when all have ended; of worker processes as a PcapError with its
-        traceback where it cannot be pickled.
+        traceback where it cannot be pickled. A second call says the same.
         """
+        self._check_open()
         if not self._started:
             raise PcapError("stop: this Fanout was not started")
-        for worker in self._workers:
-            worker.stop()
-        if self._handing_over:
-            return []
-        results, errors = [], []
-        for worker in self._workers:
-            try:
-                results.append(worker.join())
-            except Exception as error:
-                errors.append(error)
+        _, errors = _of_each(self._workers, lambda worker: worker.stop())
+        results: list[Any] = []
+        if not self._handing_over:
+            results, more = _of_each(self._workers, lambda worker: worker.join())
+            errors += more
         if errors:
             raise errors[0]
         return results
@@ -402,8 +457,8 @@ def open_fanout(device: str, workers: int, mode: str = "hash", *, processes: boo
     ``mode``: "hash" (a flow stays with its worker), "lb" (in turns), "cpu" (by the CPU the packet came on), "qm"
     (by the NIC's queue), "rnd", "rollover" (the first that has room), "ebpf" (as the program of the descriptor
     ``program`` says), "cbpf" (as the classic BPF instructions ``program`` say, a list of (code, jt, jf, k); the
-    packet begins with its network header, the worker is the result modulo their number). ``defragment`` puts IP fragments together first, so that they share their flow's hash; on
-    for "hash" unless given. ``rollover``: a full ring's packets go to another worker. ``processes``: worker
+    packet begins with its network header, the worker is the result modulo their number). ``defragment`` puts IP
+    fragments together first, so that they share their flow's hash; on for "hash" unless given. ``rollover``: a full ring's packets go to another worker. ``processes``: worker
     processes in place of threads. ``options`` are open_live()'s; ``snaplen`` (65535), ``promisc`` (1) and
     ``to_ms`` (100) among them; ``ring_bytes`` is each worker's, and less where all would not
     fit into memory. Raises PcapError, ValueError. Source: packet(7).

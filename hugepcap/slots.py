@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import mmap
+import os
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from typing import TYPE_CHECKING
@@ -26,12 +27,14 @@ END = b""    # in place of a slot's number
 
 
 class _Keeper:
-    """Goes with the last view of a slot's packets, and frees the slot."""
+    """Goes with the last view of a slot's packets, and frees the slot: not with a copy of it in a forked child."""
 
     def __init__(self, free: Connection, slot: int) -> None:
-        self._free, self._slot = free, slot
+        self._free, self._slot, self._pid = free, slot, os.getpid()
 
     def __del__(self) -> None:
+        if os.getpid() != self._pid:
+            return
         with contextlib.suppress(OSError):    # the worker, or the Fanout, has ended
             self._free.send_bytes(bytes([self._slot]))
 

@@ -27,6 +27,11 @@ def collect(reader):
     return [sequence_of(packet) for batch in reader.batches() for packet in batch], os.getpid()
 
 
+def close_reader(reader):
+    with reader:
+        return 5
+
+
 def numbers_of_datagrams(reader):
     return [int.from_bytes(packet[-8:], "big") for batch in reader.batches() for packet in batch]
 
@@ -327,6 +332,69 @@ def test_a_worker_that_is_killed(link):
             list(batches)
         with pytest.raises(hugepcap.PcapError, match="signal 9"):
             fanout.stop()
+
+
+def test_a_killed_worker_leaves_the_others_to_stop(link):
+    with hugepcap.open_fanout(link.far, 3, "lb", processes=True) as fanout:
+        fanout.start(collect)
+        send(link.near, 30)
+        fanout._workers[0].process.kill()
+        fanout._workers[0].process.join()
+        for _ in range(2):
+            with pytest.raises(hugepcap.PcapError, match="signal 9"):
+                fanout.stop()
+        counts = fanout.stats().workers
+        send(link.near, 30)
+        assert fanout.stats().workers == counts and [received for received, _, _ in counts[1:]] == [10, 10]
+
+
+@KINDS
+def test_work_may_close_its_reader(link, processes):
+    with hugepcap.open_fanout(link.far, 2, processes=processes) as fanout:
+        fanout.start(close_reader)
+        assert fanout.stop() == [5, 5] == fanout.stop()
+        with pytest.raises(ValueError, match="closed"):
+            fanout.stats()
+    for use in (fanout.stats, fanout.stop, lambda: fanout.start(collect), fanout.batches):
+        with pytest.raises(ValueError, match="Fanout is closed"):
+            use()
+
+
+def test_groups_of_processes_close_in_any_order(link):
+    """The second group's workers have the ends of the first one's pipes, too."""
+    first, second = (hugepcap.open_fanout(link.far, 2, processes=True) for _ in range(2))
+    first.close()
+    assert len(second.stats().workers) == 2
+    second.close()
+
+
+def test_requests_of_two_threads_do_not_mix(link):
+    with hugepcap.open_fanout(link.far, 2, processes=True) as fanout:
+        fanout.start(collect)
+
+        def ask():
+            return {len(fanout.stats().workers) for _ in range(300)}
+
+        asking = [Background(ask) for _ in range(3)]
+        send(link.near, 10)
+        assert sorted(sum((numbers for numbers, _ in fanout.stop()), [])) == list(range(10))
+        assert [each.result() for each in asking] == [{2}] * 3
+
+
+def test_a_forked_child_frees_no_slot(link):
+    with hugepcap.open_fanout(link.far, 1, processes=True, to_ms=20) as fanout:
+        batches = fanout.batches()
+        send(link.near, 1)
+        held = next(batches)
+        child = os.fork()
+        if child == 0:
+            del held
+            os._exit(0)
+        os.waitpid(child, 0)
+        for number in range(1, SLOTS + 2):
+            send(link.near, 1, first_seq=number)
+            assert [sequence_of(packet) for packet in next(batches)] == [number]
+        assert [sequence_of(packet) for packet in held] == [0]
 
 
 def test_batches_take_processes_and_come_once(link):
