@@ -44,8 +44,8 @@ int hp_policy_parse(const char *text, enum hp_policy *policy)
 /* The power of two a suffix stands for, or -1. */
 static int suffix_shift(const char *text)
 {
-	static const char letters[] = "KMGT";
-	const char *at = *text ? strchr(letters, *text & ~0x20) : NULL;
+	static const char letters[] = { 'K', 'M', 'G', 'T' };
+	const char *at = memchr(letters, *text & ~0x20, sizeof(letters));
 
 	if (!*text)
 		return 0;
