@@ -13,6 +13,7 @@
 #include "table.h"
 
 #define LINE_BYTES 1536
+#define NAME_BYTES 255	/* a file's; argv[0] may be of any length */
 
 static int target = -1;
 static struct identity target_identity;
@@ -43,7 +44,8 @@ void report(const char *format, ...)
 {
 	char line[LINE_BYTES];
 	int saved = errno;
-	int length = snprintf(line, sizeof(line), "hugepcap: %s[%d]: ", program_invocation_short_name, (int)getpid());
+	int length = snprintf(line, sizeof(line), "hugepcap: %.*s[%d]: ", NAME_BYTES, program_invocation_short_name,
+			      (int)getpid());
 	va_list args;
 
 	va_start(args, format);

@@ -65,6 +65,13 @@ def test_a_wrong_variable_is_said_once_for_a_program_and_those_it_starts():
         "hugepcap: sh HUGEPCAP_RIGN", "hugepcap: true HUGEPCAP_RING=x", "hugepcap: true HUGEPCAP_RIGN"]
 
 
+def test_a_name_longer_than_a_line():
+    done = subprocess.run(["n" * 5000], executable="/bin/true", env=shim.environment(ring="lots"), text=True,
+                          stderr=subprocess.PIPE, timeout=shim.DEADLINE_S)
+    assert done.returncode == 0
+    assert re.fullmatch(r"hugepcap: n{200,}\[\d+\]: HUGEPCAP_RING=lots is ignored: .*\n", done.stderr)
+
+
 def tcpdump(link):
     return ["tcpdump", "-n", "-i", link.far, "-c", "1"]
 
