@@ -64,7 +64,9 @@ const char *request_deepen(struct tpacket_req3 *req, uint64_t bytes)
 		return "its blocks are of 0 bytes";
 	if (req->tp_frame_nr % req->tp_block_nr)
 		return "its frames do not divide evenly among its blocks";
-	nr = goal / req->tp_block_size;
+	nr = (goal + req->tp_block_size - 1) / req->tp_block_size;
+	if (nr * req->tp_block_size > RING_BYTES_MOST)
+		nr--;
 	if (nr > BLOCK_NR_MOST)
 		nr = BLOCK_NR_MOST;
 	if (req->tp_frame_nr / req->tp_block_nr > UINT32_MAX / (nr ? nr : 1))

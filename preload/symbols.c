@@ -81,11 +81,25 @@ int close(int fd)
 	return real.close(fd);
 }
 
+/* Afterwards, as it may refuse: a number may by then be another thread's new ring, which stays. */
+static void forget_closed(unsigned first, unsigned last)
+{
+	struct table_guard guard;
+
+	if (!table_nr || table_lock(&guard) < 0)
+		return;
+	table_check_range(first, last);
+	table_unlock(&guard);
+}
+
 int close_range(unsigned first, unsigned last, int flags)
 {
-	if (first <= last && !(flags & CLOSE_RANGE_CLOEXEC))
-		forget_range(first, last);
-	return real.close_range(first, last, flags);
+	int rc = real.close_range(first, last, flags);
+
+	/* CLOSE_RANGE_UNSHARE closes the calling thread's copies alone */
+	if (rc == 0 && !(flags & (CLOSE_RANGE_CLOEXEC | CLOSE_RANGE_UNSHARE)))
+		forget_closed(first, last);
+	return rc;
 }
 
 void closefrom(int first)

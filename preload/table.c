@@ -15,30 +15,34 @@ _Atomic(struct leaf *) table_root[ROOT_NR];
 atomic_uint table_nr;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pid_t owner;
+/* This thread is in fork() and has the mutex, also while the handlers of other libraries run. */
+static __thread int forking __attribute__((tls_model("initial-exec")));
 
 int table_lock(struct table_guard *guard)
 {
 	sigset_t all;
 
-	if (getpid() != owner)
+	guard->nested = forking;
+	if (!forking && getpid() != owner)
 		return -1;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &guard->signals);
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &guard->cancel);
-	pthread_mutex_lock(&mutex);
+	if (!guard->nested)
+		pthread_mutex_lock(&mutex);
 	return 0;
 }
 
 void table_unlock(const struct table_guard *guard)
 {
-	pthread_mutex_unlock(&mutex);
+	if (!guard->nested)
+		pthread_mutex_unlock(&mutex);
 	pthread_setcancelstate(guard->cancel, NULL);
 	pthread_sigmask(SIG_SETMASK, &guard->signals, NULL);
 }
 
 /* The thread that forks keeps its guard here; the mutex protects it. */
 static struct table_guard fork_guard;
-static int fork_locked;
 
 static void before_fork(void)
 {
@@ -47,16 +51,16 @@ static void before_fork(void)
 	if (table_lock(&guard) < 0)
 		return;
 	fork_guard = guard;
-	fork_locked = 1;
+	forking = 1;
 }
 
 static void after_fork(void)
 {
 	struct table_guard guard = fork_guard;
 
-	if (!fork_locked)
+	if (!forking)
 		return;
-	fork_locked = 0;
+	forking = 0;
 	table_unlock(&guard);
 }
 
@@ -143,7 +147,7 @@ void table_drop(int fd)
 	put(socket);
 }
 
-void table_drop_range(unsigned first, unsigned last)
+static void for_range(unsigned first, unsigned last, void (*each)(int fd))
 {
 	for (unsigned index = first >> LEAF_SHIFT; index < ROOT_NR && index <= last >> LEAF_SHIFT; index++) {
 		unsigned base = index << LEAF_SHIFT;
@@ -151,8 +155,13 @@ void table_drop_range(unsigned first, unsigned last)
 		if (!table_root[index])
 			continue;
 		for (unsigned fd = base < first ? first : base; fd < base + LEAF_NR && fd <= last; fd++)
-			table_drop(fd);
+			each(fd);
 	}
+}
+
+void table_drop_range(unsigned first, unsigned last)
+{
+	for_range(first, last, table_drop);
 }
 
 struct packet_socket *table_get(int fd)
@@ -164,6 +173,16 @@ struct packet_socket *table_get(int fd)
 		return socket;
 	table_drop(fd);
 	return NULL;
+}
+
+static void check(int fd)
+{
+	table_get(fd);
+}
+
+void table_check_range(unsigned first, unsigned last)
+{
+	for_range(first, last, check);
 }
 
 struct packet_socket *table_add(int fd)

@@ -50,6 +50,7 @@ struct leaf {
 struct table_guard {
 	sigset_t signals;
 	int cancel;
+	int nested;	/* in this thread's fork() */
 };
 
 extern _Atomic(struct leaf *) table_root[ROOT_NR];
@@ -85,6 +86,7 @@ struct packet_socket *table_add(int fd);	/* the same, made if need be; NULL: no 
 void table_follow(int fd, int copy);		/* copy is a dup of fd now */
 void table_drop(int fd);
 void table_drop_range(unsigned first, unsigned last);
+void table_check_range(unsigned first, unsigned last);	/* drops those that have been closed */
 void table_drop_idle(int fd);			/* if the socket has no ring any more */
 void ring_forget(struct ring *ring);
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 import shim
-from beside import NO_COPY, SHORT_OF_MEMORY, beside
+from beside import NO_COPY, NOTHING_MADE, SHORT_OF_MEMORY, beside
 
 # Five blocks of 256 KiB, and the mapping that makes.
 PREAMBLE = """
@@ -46,6 +46,13 @@ for memory in "6", "5":
     print(blocks())
 """, ring="8M", policy="stock", library=beside(tmp_path, SHORT_OF_MEMORY))
     assert done.stdout.split() == ["6", "5"], done.stderr
+
+
+@pytest.mark.parametrize("ring, blocks", [("8M", 32), ("8193K", 33), ("1281K", 6), ("4095M", 16380)])
+def test_a_ring_is_at_least_as_large_as_was_asked(network, tmp_path, ring, blocks):
+    """By one block where the size is no multiple; 4 GiB, with its length, is beyond 32 bits."""
+    done = run("open_ring(); print(blocks())", ring=ring, policy="stock", library=beside(tmp_path, NOTHING_MADE))
+    assert (done.stdout, done.stderr) == (f"{blocks}\n", "")
 
 
 NO_DESCRIPTOR = """

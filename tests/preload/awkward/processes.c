@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "awkward.h"
 
+#include <linux/close_range.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -22,6 +23,24 @@ static void check_child(pid_t child)
 
 	CHECK(child > 0 && waitpid(child, &status, 0) == child);
 	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void *close_own_copies(void *nothing)
+{
+	CHECK(close_range(3, ~0u, CLOSE_RANGE_UNSHARE) == 0);
+	return nothing;
+}
+
+/* A thread that takes a table of descriptors of its own closes nobody else's. */
+void close_range_of_a_thread(void)
+{
+	int fd = packet_socket(TPACKET_V3);
+	pthread_t thread;
+
+	ring_on(fd);
+	CHECK(pthread_create(&thread, NULL, close_own_copies, NULL) == 0 && pthread_join(thread, NULL) == 0);
+	check_known(fd);
+	CHECK(close(fd) == 0);
 }
 
 /* What a daemon does: closes all it did not open itself, the shim's memory too. */
@@ -80,6 +99,47 @@ int inherited(int fd)
 	if (!hugetlb())
 		map(fd, (size_t)DEEP_BLOCKS * BLOCK);
 	return 0;
+}
+
+static int at_fork = -1;
+
+static void move_at_fork(void)
+{
+	int copy;
+
+	if (at_fork < 0)
+		return;
+	copy = dup(at_fork);
+	CHECK(copy >= 0 && close(at_fork) == 0);
+	at_fork = copy;
+}
+
+static void register_handlers(void)
+{
+	pthread_atfork(move_at_fork, move_at_fork, move_at_fork);
+}
+
+/* Before the shim's: at a fork these then run after its first handler and, in the child, before its last. */
+__attribute__((section(".preinit_array"), used)) static void (*before_the_shim)(void) = register_handlers;
+
+/* Those of other libraries may close, dup and map. */
+void handlers_at_fork(void)
+{
+	pid_t child;
+
+	at_fork = packet_socket(TPACKET_V3);
+	ring_on(at_fork);
+	alarm(20);
+	child = fork();
+	if (!child) {
+		check_known(at_fork);
+		_exit(close(at_fork) != 0);
+	}
+	check_child(child);
+	alarm(0);
+	check_known(at_fork);
+	CHECK(close(at_fork) == 0);
+	at_fork = -1;
 }
 
 /* A child of vfork works in its parent's memory; what it closes is its own. */

@@ -287,3 +287,14 @@ void number_taken_by_a_file(void)
 	check_is_file(fd);
 	CHECK(close(fd) == 0);
 }
+
+void close_range_that_closes_nothing(void)
+{
+	int fd = packet_socket(TPACKET_V3);
+
+	ring_on(fd);
+	CHECK(close_range(fd, fd, 8) == -1 && errno == EINVAL);		/* no such flag */
+	CHECK(close_range(fd, fd - 1, 0) == -1 && errno == EINVAL);
+	check_known(fd);
+	CHECK(close(fd) == 0);
+}
