@@ -219,6 +219,13 @@ static uint32_t blocks_mapped(const struct packet_socket *socket, size_t bytes)
 	return (bytes - tx_bytes) / rx->made.tp_block_size;
 }
 
+static int can_map(int fd, size_t bytes)
+{
+	void *area = real.mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
+
+	return area != MAP_FAILED && real.munmap(area, bytes) == 0;
+}
+
 /* A program that reckoned its mapping before it asked for the ring does not know the deepened one. */
 static int fit_to_program(struct packet_socket *socket, int fd, size_t bytes)
 {
@@ -229,6 +236,10 @@ static int fit_to_program(struct packet_socket *socket, int fd, size_t bytes)
 
 	if (!nr || job.ring->mapped)
 		return 0;
+	if (!on_hugetlb(job.ring) && can_map(fd, bytes)) {	/* who shares it by a fork has made it anew */
+		request_set_blocks(&job.ring->made, nr);
+		return 0;
+	}
 	report("fd %d: HUGEPCAP_RING not applied: the program does not read its request again and maps %zu bytes, "
 	       "so the ring gets them back", fd, bytes);
 	request_set_blocks(&req, nr);

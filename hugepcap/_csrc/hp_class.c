@@ -17,7 +17,7 @@
 
 struct hp_set {
 	uint8_t *slots;
-	uint32_t address_bytes, mask;
+	uint32_t mask;
 };
 
 static inline uint64_t load64(const uint8_t *at)
@@ -49,9 +49,18 @@ static inline uint64_t mix(uint64_t a, uint64_t b)
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-static inline uint64_t address_hash(const uint8_t *address, uint32_t bytes)
+static inline uint32_t address_hash(const uint8_t *address, uint32_t bytes)
 {
-	return bytes == 4 ? mix(load32(address), 0x2545f4914f6cdd1du) : mix(load64(address), load64(address + 8));
+	if (bytes == 4)
+		return (uint32_t)(load32(address) * 0x9e3779b97f4a7c15u >> 32);
+	return (uint32_t)mix(load64(address), load64(address + 8));
+}
+
+static inline int is_same(const uint8_t *one, const uint8_t *other, uint32_t bytes)
+{
+	if (bytes == 4)
+		return load32(one) == load32(other);
+	return load64(one) == load64(other) && load64(one + 8) == load64(other + 8);
 }
 
 static inline int is_zero(const uint8_t *address, uint32_t bytes)
@@ -60,22 +69,22 @@ static inline int is_zero(const uint8_t *address, uint32_t bytes)
 }
 
 /* The slot that holds the address, or the free one where it would go. */
-static inline uint8_t *set_slot(const struct hp_set *set, const uint8_t *address)
+static inline uint8_t *set_slot(const struct hp_set *set, const uint8_t *address, uint32_t bytes)
 {
-	uint32_t bytes = set->address_bytes;
-	uint32_t i = (uint32_t)address_hash(address, bytes) & set->mask;
+	uint32_t i = address_hash(address, bytes) & set->mask;
 
 	for (;; i = (i + 1) & set->mask) {
 		uint8_t *slot = set->slots + (size_t)i * bytes;
 
-		if (is_zero(slot, bytes) || memcmp(slot, address, bytes) == 0)
+		if (is_zero(slot, bytes) || is_same(slot, address, bytes))
 			return slot;
 	}
 }
 
-static int set_has(const struct hp_set *set, const uint8_t *address)
+/* A set has addresses of one length, which the caller knows: with the length constant all of this is inline. */
+static inline int set_has(const struct hp_set *set, const uint8_t *address, uint32_t bytes)
 {
-	return !is_zero(address, set->address_bytes) && !is_zero(set_slot(set, address), set->address_bytes);
+	return !is_zero(address, bytes) && !is_zero(set_slot(set, address, bytes), bytes);
 }
 
 struct hp_set *hp_set_new(const uint8_t *packed, size_t bytes, uint32_t address_bytes)
@@ -87,7 +96,6 @@ struct hp_set *hp_set_new(const uint8_t *packed, size_t bytes, uint32_t address_
 		return NULL;
 	while (slots < 2 * nr + 1 && slots < (1u << 31))
 		slots *= 2;
-	set->address_bytes = address_bytes;
 	set->mask = (uint32_t)(slots - 1);
 	set->slots = slots > nr ? calloc(slots, address_bytes) : NULL;
 	if (!set->slots) {
@@ -96,7 +104,7 @@ struct hp_set *hp_set_new(const uint8_t *packed, size_t bytes, uint32_t address_
 	}
 	for (size_t i = 0; i < nr; i++, packed += address_bytes)
 		if (!is_zero(packed, address_bytes))
-			memcpy(set_slot(set, packed), packed, address_bytes);
+			memcpy(set_slot(set, packed, address_bytes), packed, address_bytes);
 	return set;
 }
 
@@ -237,9 +245,9 @@ static void dissect(const struct hp_classifier *cls, const uint8_t *data, uint32
 
 static int in_sets(const struct hp_classifier *cls, const struct dissection *d)
 {
-	const struct hp_set *set = d->version == 4 ? cls->set4 : cls->set6;
-
-	return set && (set_has(set, d->src) || set_has(set, d->dst));
+	if (d->version == 4)
+		return cls->set4 && (set_has(cls->set4, d->src, 4) || set_has(cls->set4, d->dst, 4));
+	return cls->set6 && (set_has(cls->set6, d->src, 16) || set_has(cls->set6, d->dst, 16));
 }
 
 /* Whether this is one of the first flow_cutoff packets of its (directional) flow. */

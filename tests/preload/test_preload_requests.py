@@ -55,6 +55,25 @@ def test_a_ring_is_at_least_as_large_as_was_asked(network, tmp_path, ring, block
     assert (done.stdout, done.stderr) == (f"{blocks}\n", "")
 
 
+SHARED = """
+sock = open_ring()
+child = os.fork()
+if child == 0:
+    map_own(sock)
+    os._exit(0)
+print(os.waitpid(child, 0)[1])
+map_own(sock)
+print("mapped")
+"""
+
+
+def test_a_ring_shared_by_a_fork_is_made_anew_once(network):
+    """The child maps it first, as small as it asked for; then the parent does."""
+    done = run(SHARED, ring="8M", policy="stock")
+    assert done.stdout.split() == ["0", "mapped"], done.stderr
+    assert done.stderr.count("the ring gets them back") == 1
+
+
 NO_DESCRIPTOR = """
 sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
 sock.setsockopt(263, 10, 2)
