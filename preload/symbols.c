@@ -27,13 +27,13 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	table_start();
 }
 
-static void forget_range(unsigned first, unsigned last)
+static void forget(void (*those)(unsigned, unsigned), unsigned first, unsigned last)
 {
 	struct table_guard guard;
 
 	if (!table_nr || table_lock(&guard) < 0)
 		return;
-	table_drop_range(first, last);
+	those(first, last);
 	table_unlock(&guard);
 }
 
@@ -77,34 +77,26 @@ int munmap(void *addr, size_t bytes)
 int close(int fd)
 {
 	if (table_has(fd))
-		forget_range(fd, fd);
+		forget(table_drop_range, fd, fd);
 	return real.close(fd);
-}
-
-/* Afterwards, as it may refuse: a number may by then be another thread's new ring, which stays. */
-static void forget_closed(unsigned first, unsigned last)
-{
-	struct table_guard guard;
-
-	if (!table_nr || table_lock(&guard) < 0)
-		return;
-	table_check_range(first, last);
-	table_unlock(&guard);
 }
 
 int close_range(unsigned first, unsigned last, int flags)
 {
 	int rc = real.close_range(first, last, flags);
 
-	/* CLOSE_RANGE_UNSHARE closes the calling thread's copies alone */
+	/*
+	 * Afterwards, as it may refuse; a number may by then be another thread's new ring, which stays.
+	 * CLOSE_RANGE_UNSHARE closes the calling thread's copies alone.
+	 */
 	if (rc == 0 && !(flags & (CLOSE_RANGE_CLOEXEC | CLOSE_RANGE_UNSHARE)))
-		forget_closed(first, last);
+		forget(table_check_range, first, last);
 	return rc;
 }
 
 void closefrom(int first)
 {
-	forget_range(first < 0 ? 0 : first, UINT_MAX);
+	forget(table_drop_range, first < 0 ? 0 : first, UINT_MAX);
 	real.closefrom(first);
 }
 
