@@ -169,6 +169,7 @@ cdef class Blocks(Filtered):
         add_copy(batch, arena, &frame)
         rc = self.fill_arena(batch, arena)
         if rc < 0:
+            self.pcap_engine.raise_interrupt()
             self.defer(rc)
         batch.columns.base = arena.base
         return batch

@@ -15,7 +15,7 @@ from libc.stdio cimport clearerr, fclose, ferror, fflush, fopen, ftell
 from posix.stdio cimport fdopen, fileno
 
 from ._packet cimport Pkthdr
-from ._pipe cimport Pipe, rewind
+from ._pipe cimport Pipe
 
 from .errors import BPFError, PcapCorruptError, PcapError, from_errno
 
@@ -387,7 +387,7 @@ cdef int pull(void *ctx, hp_frame *frame) noexcept nogil:
 
 
 cdef int pull_any(pull_state *state, hp_frame *frame) noexcept nogil:
-    """One packet, whatever state.filter says of it. -ECANCELED, -EINTR: of a pipe, which may be read again."""
+    """One packet, whatever state.filter says of it."""
     cdef pcap_pkthdr *hdr = NULL
     cdef const unsigned char *data = NULL
     cdef int rc
@@ -404,11 +404,6 @@ cdef int pull_any(pull_state *state, hp_frame *frame) noexcept nogil:
         frame.nsec = <uint32_t>hdr.ts.tv_usec * state.nsec_factor
         frame.status = 0
         return HP_FRAME
-    if rc == -1 and state.pipe != NULL and state.pipe.interrupted:
-        rc = -state.pipe.interrupted
-        clearerr(pcap_file(state.handle))
-        rewind(state.pipe)
-        return rc
     # libpcap's netfilter reader calls it an error when a non-blocking socket has nothing
     if rc == 0 or (rc == -1 and c_errno == EAGAIN):
         return HP_NONE
@@ -423,6 +418,12 @@ cdef class PcapHandle:
         if self.handle != NULL:
             pcap_close(self.handle)
         self.handle = NULL
+
+    cdef void resume(self):
+        """After a read that breakloop() ended: the pipe may be read again."""
+        if self.pipe is not None:
+            clearerr(pcap_file(self.handle))
+            self.pipe.rewind()
 
     cdef bint would_wait(self):
         """Whether the next packet of a pipe is not there yet; files always have it, devices never wait."""
@@ -565,7 +566,7 @@ def open_savefile(path) -> PcapHandle:
         raise PcapCorruptError(f"open_offline {opened.name}: {text_of(reason)}{hint}", errno=errno.EBADMSG,
                                operation="open_offline", detail=opened.name)
     if opened.pipe is not None:
-        opened.pipe.begin()
+        opened.pipe.state.mark = opened.pipe.state.next
     opened.state.seconds_unsigned = magic != PCAPNG_MAGIC
     opened.nanoseconds = magic in NANOSECOND_MAGICS or magic == PCAPNG_MAGIC
     opened.adopt(handle, 1)

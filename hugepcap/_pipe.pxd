@@ -4,14 +4,10 @@ from libc.stdio cimport FILE
 
 cdef struct pipe_state:
     int fd
-    int wake_fd         # readable: breakloop() or close() may have been called; -1: nobody can
-    const int *broken   # whether it was; atomic
-    int interrupted     # what ended a wait: ECANCELED for those, EINTR for a signal's handler that raised; else 0
-    bint blocks         # of pcapng
-    bint swapped        # their numbers are of the other byte order
+    int wake_fd         # readable: breakloop() or close() was called; -1: nobody can
     char *buffer
     size_t capacity
-    size_t mark         # the last packet, or block of pcapng, that was read whole ends here
+    size_t mark         # the last packet that was read whole ends here
     size_t next         # what stdio has been given ends here
     size_t filled       # what has come ends here
 
@@ -21,8 +17,5 @@ cdef class Pipe:
     cdef pipe_state state
     cdef FILE *file(self) except NULL
     cdef bytes magic(self)
-    cdef void begin(self)
     cdef bint ready(self)
-
-
-cdef void rewind(pipe_state *state) noexcept nogil
+    cdef void rewind(self)

@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Pipe: what libpcap reads standard input and FIFOs through, so that a wait for data can be interrupted."""
 
-import sys
-
 from libc.stdio cimport FILE, _IONBF, setvbuf
-from libc.stdint cimport uint32_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memmove, memset
 from posix.unistd cimport close, read
 
-from ._hp cimport HP_WAIT_ERROR, HP_WAIT_READY, HP_WAIT_WOKEN, hp_wait, hp_wake_drain
+from ._hp cimport HP_WAIT_ERROR, HP_WAIT_READY, HP_WAIT_WOKEN, hp_wait
 
 cdef extern from "errno.h" nogil:
     int errno
@@ -46,24 +43,12 @@ cdef extern from * nogil:
             PyEval_RestoreThread(held);
         return bits;
     }
-    static int hp_is_set(const int *flag)
-    {
-        return flag && __atomic_load_n(flag, __ATOMIC_ACQUIRE);
-    }
     """
-    int hp_is_set(const int *)
     FILE *hp_cookie_open(void *, ssize_t (*)(void *, char *, size_t) noexcept nogil, int (*)(void *) noexcept nogil)
     int hp_check_signals()
     int hp_wait_released(int, int, int)
 
-cdef extern from "byteswap.h" nogil:
-    uint32_t bswap_32(uint32_t)
-
-SECTION_HEADER = b"\n\r\r\n"
-BYTE_ORDER_MAGIC = (0x1a2b3c4d).to_bytes(4, sys.byteorder)
-
 cdef enum:
-    BLOCK_BYTES_MIN = 12    # of pcapng: type, and length twice
     SLICE_MS = 100
     CHUNK_BYTES = 65536
 
@@ -87,19 +72,17 @@ cdef int make_room(pipe_state *state) noexcept nogil:
 
 
 cdef ssize_t fill(pipe_state *state) noexcept nogil:
-    """Waits for data, in slices: read(2)'s result; -1 also where state.interrupted says why."""
+    """Waits for data, in slices: read(2)'s result; ECANCELED after a wake-up, EINTR after a handler that raised."""
     cdef int bits
     cdef ssize_t got
     while True:
         bits = hp_wait_released(state.fd, state.wake_fd, SLICE_MS)
         if hp_check_signals() != 0:
-            errno = state.interrupted = EINTR
+            errno = EINTR
             return -1
         if bits & HP_WAIT_WOKEN:
-            if hp_is_set(state.broken):
-                errno = state.interrupted = ECANCELED
-                return -1
-            hp_wake_drain(state.wake_fd)
+            errno = ECANCELED
+            return -1
         if bits & (HP_WAIT_READY | HP_WAIT_ERROR):
             break
     if make_room(state) < 0:
@@ -123,26 +106,6 @@ cdef ssize_t get(void *cookie, char *out, size_t size) noexcept nogil:
     memcpy(out, state.buffer + state.next, size)
     state.next += size
     return size
-
-
-cdef void pass_blocks(pipe_state *state) noexcept nogil:
-    """Marks what has been read of pcapng in whole blocks: libpcap keeps the interfaces that they describe."""
-    cdef uint32_t length
-    while state.next - state.mark >= BLOCK_BYTES_MIN:
-        memcpy(&length, state.buffer + state.mark + sizeof(uint32_t), sizeof(uint32_t))
-        if state.swapped:
-            length = bswap_32(length)
-        if not BLOCK_BYTES_MIN <= length <= state.next - state.mark:
-            return
-        state.mark += length
-
-
-cdef void rewind(pipe_state *state) noexcept nogil:
-    """After a wait that was interrupted: what came of the next packet or block is given again."""
-    if state.blocks:
-        pass_blocks(state)
-    state.next = state.mark
-    state.interrupted = 0
 
 
 cdef int end(void *cookie) noexcept nogil:
@@ -174,9 +137,6 @@ cdef class Pipe:
         """Whether a read would not wait."""
         return self.state.next < self.state.filled or hp_wait(self.state.fd, -1, 0) != 0
 
-    cdef void begin(self):
-        """What libpcap has read by now is the file's head. All sections of pcapng have the first one's byte order."""
-        cdef bytes head = self.state.buffer[:min(12, self.state.filled)]
-        self.state.blocks = head[:4] == SECTION_HEADER
-        self.state.swapped = head[8:] != BYTE_ORDER_MAGIC
-        self.state.mark = self.state.next
+    cdef void rewind(self):
+        """Back to the end of the last whole packet: what came of the next is given again."""
+        self.state.next = self.state.mark

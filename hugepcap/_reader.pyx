@@ -286,6 +286,7 @@ cdef class Reader(Blocks):
                 if rc == HP_AGAIN:
                     rc = self.scan_on(frame)
             if rc < 0:
+                self.pcap_engine.raise_interrupt()
                 self.defer(rc)
         except BaseException:
             Py_XDECREF(records)

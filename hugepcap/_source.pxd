@@ -32,8 +32,7 @@ cdef class Source:
     cdef bint nonblocking
     cdef int64_t lost_at_ms         # when the device's loss was seen, 0: it is there
     cdef int64_t stopped_at_ms      # when stop() was called, 0: it was not
-    cdef int deferred               # what the next read is to fail with
-    cdef object deferred_error      # or to raise; None: nothing
+    cdef int deferred               # an error that the next read is to raise
     cdef int timeout_ms             # the read timeout, 0 or less: none
 
     cdef int int_arg(self, object value, str name) except? -1

@@ -23,10 +23,6 @@ from ._pcap cimport BPFProgram, PcapHandle, hp_filter, hp_frame, pull
 
 from .errors import PcapCorruptError, PcapError, from_errno
 
-cdef extern from "errno.h":
-    int ECANCELED
-    int EINTR
-
 # A wait is cut into slices of this length, so that Ctrl-C ends it even where the signal went to another thread.
 cdef int64_t SLICE_MS = 100
 # libpcap devices without a descriptor to poll are asked this often.
@@ -266,37 +262,27 @@ cdef class Source:
 
     cdef int take_break(self) except -1:
         cdef int rc = self.deferred
-        error = self.deferred_error
         hp_break(&self.src, 0)
         hp_wake_drain(self.wake_fd)
         self.deferred = 0
-        self.deferred_error = None
-        if error is not None:
-            raise error
         if rc < 0:
             self.fail(rc)
         return BROKEN
 
     cdef int defer(self, int rc) except -1:
-        """After a read that failed but has packets to deliver: keeps the error for the next one."""
-        if rc == -ECANCELED:
-            self.take_break()
-            return 0
-        if rc == -EINTR:
-            try:
-                self.pcap_engine.raise_interrupt()
-            except BaseException as error:
-                self.deferred_error = error
+        """Keeps an error for the next read: this one has packets to deliver."""
         self.deferred = rc
         hp_break(&self.src, 1)
         return 0
 
     cdef int fail(self, int rc) except -1:
         """Raises what a read reported; BROKEN where it was breakloop() that ended libpcap's wait for a pipe."""
-        if rc == -ECANCELED:
-            return self.take_break()
         if self.pcap_engine is not None:
-            raise self.pcap_engine.read_error()
+            error = self.pcap_engine.read_error()
+            if hp_broken(&self.src) and self.pcap_engine.pipe is not None:
+                self.pcap_engine.resume()
+                return self.take_break()
+            raise error
         raise PcapCorruptError(
             f"read {self.ring_engine.device}: block {self.src.index} of the ring has contents that cannot be right; "
             "the rest of it is given up, reading goes on with the next", errno=-rc, operation="read",
@@ -362,7 +348,6 @@ cdef class Source:
             self.src.ctx = &handle.state
         if handle.pipe is not None:
             handle.pipe.state.wake_fd = self.wake_fd
-            handle.pipe.state.broken = &self.src.broken
         return 0
 
     cdef int open_waits(self, int fd, bint edge) except -1:
@@ -453,7 +438,7 @@ cdef class Source:
         """
         self.check_open()
         hp_break(&self.src, 1)
-        if self.wake_fd >= 0 and not self.inherited():    # the parent has that descriptor, too
+        if self.wake_fd >= 0:
             hp_wake(self.wake_fd)
 
     def stop(self) -> None:
@@ -500,7 +485,7 @@ cdef class Source:
             self.ring_engine.shut()
         if self.pcap_engine is not None:
             self.pcap_engine.free()
-        if self.watched and not self.inherited():
+        if self.watched:
             hp_wake(self.wake_fd)
         else:
             self.close_fds()

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import hugepcap
-from helpers import DEADLINE_S, Background, background_read, child_environment, is_waiting, wait_until
+from helpers import DEADLINE_S, background_read, child_environment, is_waiting, wait_until
 from helpers.packets import udp4
 from helpers.savefile import numbered, pcap_bytes
 from reading import METHODS, read_packets
@@ -98,76 +98,6 @@ def test_breakloop_within_a_packet(stream, written):
     assert reading.result() == (None, b"")
     stream.more(2 * EACH - written)
     assert read_packets(stream.reader, 2) == PACKETS[:2]
-
-
-MANY = {"next_batch": lambda reader: len(reader.next_batch(10)[1]) // 16,
-        "next_block": lambda reader: len(reader.next_block())}
-
-
-@pytest.mark.parametrize("many", MANY)
-def test_breakloop_behind_a_whole_packet(stream, many):
-    """The call gives what it has, and that was its end: the next read waits."""
-    stream.more(EACH + 8)
-    reading = background_read(lambda: MANY[many](stream.reader))
-    stream.reader.breakloop()
-    assert reading.result() == 1
-    stream.more(2 * EACH - 8)
-    assert read_packets(stream.reader, 2) == PACKETS[1:3]
-
-
-class Raised(Exception):
-    pass
-
-
-@pytest.fixture
-def raising():
-    """While the main thread waits, a signal comes whose handler raises."""
-    def handle(number, frame):
-        raise Raised
-
-    def interrupt():
-        wait_until(is_waiting, "the main thread to wait")
-        os.kill(os.getpid(), signal.SIGUSR1)
-
-    before = signal.signal(signal.SIGUSR1, handle)
-    yield lambda: Background(interrupt)
-    signal.signal(signal.SIGUSR1, before)
-
-
-@pytest.mark.parametrize("written", [0, 1, 16, 30])
-def test_a_handler_that_raises_within_a_packet(stream, raising, written):
-    stream.more(written)
-    sender = raising()
-    with pytest.raises(Raised):
-        stream.reader.next()
-    sender.result()
-    stream.more(2 * EACH - written)
-    assert read_packets(stream.reader, 2) == PACKETS[:2]
-
-
-@pytest.mark.parametrize("many", MANY)
-def test_a_handler_that_raises_behind_a_whole_packet(stream, raising, many):
-    """The call gives what it has, the next one raises."""
-    stream.more(EACH + 8)
-    sender = raising()
-    assert MANY[many](stream.reader) == 1
-    sender.result()
-    with pytest.raises(Raised):
-        stream.reader.next()
-    stream.more(2 * EACH - 8)
-    assert read_packets(stream.reader, 2) == PACKETS[1:3]
-
-
-def test_a_childs_breakloop_is_not_the_parents(stream):
-    stream.more(8)
-    reading = background_read(stream.reader.next)
-    child = os.fork()
-    if child == 0:
-        stream.reader.breakloop()
-        os._exit(0)
-    os.waitpid(child, 0)
-    stream.more(EACH - 8)
-    assert reading.result()[1] == PACKETS[0]
 
 
 def test_a_pipe_that_ends_within_a_packet(stream):
