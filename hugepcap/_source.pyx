@@ -423,7 +423,7 @@ cdef class Source:
         """
         self.check_open()
         hp_break(&self.src, 1)
-        if self.wake_fd >= 0:
+        if self.wake_fd >= 0 and not self.inherited():    # the parent has that descriptor, too
             hp_wake(self.wake_fd)
 
     def stop(self) -> None:
@@ -469,7 +469,7 @@ cdef class Source:
             self.ring_engine.shut()
         if self.pcap_engine is not None:
             self.pcap_engine.free()
-        if self.watched:
+        if self.watched and not self.inherited():
             hp_wake(self.wake_fd)
         else:
             self.close_fds()

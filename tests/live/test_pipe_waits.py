@@ -11,7 +11,7 @@ import sys
 import pytest
 
 import hugepcap
-from helpers import DEADLINE_S, Background, background_read, child_environment, is_waiting, wait_until
+from helpers import DEADLINE_S, Background, background_read, child_environment, is_waiting, run_child, wait_until
 from helpers.packets import udp4
 from helpers.savefile import numbered, pcap_bytes
 from reading import METHODS, read_packets
@@ -211,6 +211,29 @@ def test_interfaces_count_once(order):
     assert stream.reader.next() == (None, b"")
     stream.reader.close()
     assert times == [second * 10 ** 9 for second in range(1, 6)]
+
+
+FORK = """
+import os, select, sys
+import hugepcap
+source, into = os.pipe()
+os.write(into, bytes.fromhex(sys.argv[1]))
+reader = hugepcap.open_offline(f"/dev/fd/{source}")
+waits_on = reader.watch()
+if os.fork() == 0:
+    getattr(reader, sys.argv[2])()
+    os._exit(0)
+os.wait()
+print(select.select([waits_on], [], [], 0)[0])
+os.write(into, bytes.fromhex(sys.argv[3]))
+print(reader.next()[1].hex())
+"""
+
+
+@pytest.mark.parametrize("call", ["breakloop", "close"])
+def test_a_child_does_not_wake_its_parent(call):
+    done = run_child(FORK, WHOLE[:HEAD].hex(), call, WHOLE[HEAD:HEAD + EACH].hex())
+    assert done.stdout.splitlines() == ["[]", PACKETS[0].hex()], done.stderr
 
 
 def test_a_pipe_that_ends_within_a_packet(stream):
