@@ -169,7 +169,6 @@ cdef class Blocks(Filtered):
         add_copy(batch, arena, &frame)
         rc = self.fill_arena(batch, arena)
         if rc < 0:
-            self.pcap_engine.raise_interrupt()
             self.defer(rc)
         batch.columns.base = arena.base
         return batch
@@ -178,8 +177,7 @@ cdef class Blocks(Filtered):
         """Adds what is there now until the columns, or the arena's bytes, are used up."""
         cdef hp_frame frame
         cdef int rc = HP_FRAME
-        while batch.columns.nr < batch.columns.capacity and arena.used < ARENA_BYTES and \
-                not self.pcap_engine.would_wait():
+        while batch.columns.nr < batch.columns.capacity and arena.used < ARENA_BYTES:
             rc = hp_source_next(&self.src, &self.src.cur, &frame, HP_TOUCH_ALL)
             if rc != HP_FRAME:
                 return rc

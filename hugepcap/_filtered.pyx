@@ -9,7 +9,7 @@ from ._control cimport Control
 from ._hp cimport HP_AGAIN, HP_BUDGET, HP_EOF, HP_FRAME, HP_NONE, hp_buffer, hp_fill, hp_scan
 from ._frame cimport data_of, header_of
 from ._pcap cimport hp_frame
-from ._source cimport BROKEN, WAIT_FOREVER, check_callback
+from ._source cimport WAIT_FOREVER, check_callback
 
 cdef enum:
     # Packets looked at with the GIL held before a scan that admits none goes on without it, and how many then.
@@ -81,7 +81,7 @@ cdef class Filtered(Control):
         elif rc == HP_EOF:
             return False
         elif rc < 0:
-            return self.fail(rc) != BROKEN
+            self.fail(rc)
         return True
 
     def loop_to_buffer(self, cnt, writable_buf, admit_mask=7, addr_set=b"", flow_cutoff=0, dpi_ports=None,

@@ -170,8 +170,6 @@ cdef class PcapHandle:
     cdef int fd(self)
     cdef str reason(self)
     cdef void adopt(self, pcap_t *handle, uint32_t nsec_factor)
-    cdef void resume(self)
-    cdef bint would_wait(self)
     cdef int raise_interrupt(self) except -1
     cdef void free(self)
 

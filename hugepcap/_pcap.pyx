@@ -15,7 +15,7 @@ from libc.stdio cimport clearerr, fclose, ferror, fflush, fopen, ftell
 from posix.stdio cimport fdopen, fileno
 
 from ._packet cimport Pkthdr
-from ._pipe cimport Pipe
+from ._pipe cimport Pipe, rewind
 
 from .errors import BPFError, PcapCorruptError, PcapError, from_errno
 
@@ -404,6 +404,10 @@ cdef int pull_any(pull_state *state, hp_frame *frame) noexcept nogil:
         frame.nsec = <uint32_t>hdr.ts.tv_usec * state.nsec_factor
         frame.status = 0
         return HP_FRAME
+    if state.pipe != NULL and state.pipe.dry:
+        clearerr(pcap_file(state.handle))
+        rewind(state.pipe)
+        return HP_NONE
     # libpcap's netfilter reader calls it an error when a non-blocking socket has nothing
     if rc == 0 or (rc == -1 and c_errno == EAGAIN):
         return HP_NONE
@@ -419,18 +423,8 @@ cdef class PcapHandle:
             pcap_close(self.handle)
         self.handle = NULL
 
-    cdef void resume(self):
-        """After a read that breakloop() ended: the pipe may be read again."""
-        if self.pipe is not None:
-            clearerr(pcap_file(self.handle))
-            self.pipe.rewind()
-
-    cdef bint would_wait(self):
-        """Whether the next packet of a pipe is not there yet; files always have it, devices never wait."""
-        return self.pipe is not None and not self.pipe.ready()
-
     cdef int raise_interrupt(self) except -1:
-        """Lets out what a signal's handler raised while libpcap was reading from a Pipe."""
+        """Lets out what a signal's handler raised while libpcap was opening a Pipe."""
         return -1 if PyErr_Occurred() != NULL else 0
 
     cdef int fd(self):
@@ -449,8 +443,7 @@ cdef class PcapHandle:
         self.state.pipe = &self.pipe.state if self.pipe is not None else NULL
 
     def read_error(self):
-        """The exception for a pull that failed; or what ended it, if a signal's handler raised."""
-        self.raise_interrupt()
+        """The exception for a pull that failed."""
         if not self.offline:
             return PcapError(f"read {self.name}: {self.reason()}", operation="read", detail=self.name)
         where = f"after {self.state.packets} packets"
@@ -517,7 +510,7 @@ cdef class PcapHandle:
 
 
 cdef FILE *open_for_reading(bytes name, PcapHandle opened) except NULL:
-    """A regular file as it is; standard input, FIFOs and terminals through a Pipe, whose waits can be ended."""
+    """A regular file as it is; standard input, FIFOs and terminals through a Pipe, which never waits."""
     cdef bint standard_input = name == b"-"
     try:
         fd = os.dup(0) if standard_input else os.open(name, os.O_RDONLY | os.O_CLOEXEC)
@@ -566,7 +559,7 @@ def open_savefile(path) -> PcapHandle:
         raise PcapCorruptError(f"open_offline {opened.name}: {text_of(reason)}{hint}", errno=errno.EBADMSG,
                                operation="open_offline", detail=opened.name)
     if opened.pipe is not None:
-        opened.pipe.state.mark = opened.pipe.state.next
+        opened.pipe.opened(magic == PCAPNG_MAGIC)
     opened.state.seconds_unsigned = magic != PCAPNG_MAGIC
     opened.nanoseconds = magic in NANOSECOND_MAGICS or magic == PCAPNG_MAGIC
     opened.adopt(handle, 1)

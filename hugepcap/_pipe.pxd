@@ -4,18 +4,23 @@ from libc.stdio cimport FILE
 
 cdef struct pipe_state:
     int fd
-    int wake_fd         # readable: breakloop() or close() was called; -1: nobody can
     char *buffer
     size_t capacity
-    size_t mark         # the last packet that was read whole ends here
+    size_t mark         # the last packet or pcapng block that was taken whole ends here
     size_t next         # what stdio has been given ends here
     size_t filled       # what has come ends here
+    bint opening        # reads wait; later they do not
+    bint dry            # a read failed, and may be repeated
+    bint blocks         # it is pcapng
+    bint swapped        # in the other byte order
+
+
+cdef void rewind(pipe_state *state) noexcept nogil
 
 
 cdef class Pipe:
-    """A descriptor that blocks, as a FILE whose reads Ctrl-C and breakloop() can end without losing anything."""
+    """A descriptor as a FILE whose reads fail where they would wait, and rewind(): then nothing is lost."""
     cdef pipe_state state
     cdef FILE *file(self) except NULL
     cdef bytes magic(self)
-    cdef bint ready(self)
-    cdef void rewind(self)
+    cdef void opened(self, bint blocks)

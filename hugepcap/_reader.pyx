@@ -208,8 +208,6 @@ cdef class Reader(Blocks):
                     self.boundary()
                     if wanted <= 0 and self.src.ring != NULL and self.src.ring.taken >= last_block:
                         break
-                if self.pcap_engine is not None and self.pcap_engine.would_wait():
-                    break
                 rc = hp_source_next(&self.src, &self.src.cur, &frame, HP_TOUCH_ALL)
                 if rc == HP_AGAIN:
                     rc = self.scan_on(&frame)
@@ -280,13 +278,12 @@ cdef class Reader(Blocks):
                 if batch.nr == batch.capacity or frame.caplen > batch.room - batch.used:
                     hp_batch_grow(&batch, frame.caplen, &records, &packets)
                 hp_batch_add(&batch, frame)
-                if batch.nr == max_n or batch.used > PULLED_BYTES_MAX or self.pcap_engine.would_wait():
+                if batch.nr == max_n or batch.used > PULLED_BYTES_MAX:
                     break
                 rc = hp_source_next(&self.src, &self.src.cur, frame, HP_TOUCH_ALL)
                 if rc == HP_AGAIN:
                     rc = self.scan_on(frame)
             if rc < 0:
-                self.pcap_engine.raise_interrupt()
                 self.defer(rc)
         except BaseException:
             Py_XDECREF(records)

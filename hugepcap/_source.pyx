@@ -276,13 +276,9 @@ cdef class Source:
         return 0
 
     cdef int fail(self, int rc) except -1:
-        """Raises what a read reported; BROKEN where it was breakloop() that ended libpcap's wait for a pipe."""
+        """Raises what a read reported."""
         if self.pcap_engine is not None:
-            error = self.pcap_engine.read_error()
-            if hp_broken(&self.src) and self.pcap_engine.pipe is not None:
-                self.pcap_engine.resume()
-                return self.take_break()
-            raise error
+            raise self.pcap_engine.read_error()
         raise PcapCorruptError(
             f"read {self.ring_engine.device}: block {self.src.index} of the ring has contents that cannot be right; "
             "the rest of it is given up, reading goes on with the next", errno=-rc, operation="read",
@@ -346,8 +342,6 @@ cdef class Source:
         else:
             self.src.pull = pull
             self.src.ctx = &handle.state
-        if handle.pipe is not None:
-            handle.pipe.state.wake_fd = self.wake_fd
         return 0
 
     cdef int open_waits(self, int fd, bint edge) except -1:
@@ -438,7 +432,7 @@ cdef class Source:
         """
         self.check_open()
         hp_break(&self.src, 1)
-        if self.wake_fd >= 0:
+        if self.wake_fd >= 0 and not self.inherited():    # the parent has that descriptor, too
             hp_wake(self.wake_fd)
 
     def stop(self) -> None:
@@ -485,7 +479,7 @@ cdef class Source:
             self.ring_engine.shut()
         if self.pcap_engine is not None:
             self.pcap_engine.free()
-        if self.watched:
+        if self.watched and not self.inherited():
             hp_wake(self.wake_fd)
         else:
             self.close_fds()
