@@ -11,7 +11,8 @@ import sys
 import pytest
 
 import hugepcap
-from helpers import child_environment
+from files import enhanced, interface, section
+from helpers import background_read, child_environment
 from helpers.packets import CORPUS, udp4
 from helpers.savefile import MICRO, NANO, Record, numbered, pcap_bytes, pcapng_bytes
 from hugepcap.errors import PcapCorruptError, PcapFileNotFoundError, PcapPermissionError
@@ -202,6 +203,23 @@ def test_gzip_on_standard_input(tmp_path, name, through):
     ended = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, timeout=60, env=child_environment(),
                            **given)
     assert b"gzip-compressed: unpack it with gunzip" in ended.stderr
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_interfaces_of_a_pcapng_pipe_are_counted_once(order):
+    """breakloop() behind a block that describes an interface, within the next block: libpcap knows that interface."""
+    packets = [enhanced(b"data", ticks, order, number) for number, ticks in enumerate((10**6, 2 * 10**9, 3 * 10**3))]
+    source, into = os.pipe()
+    os.write(into, section(order) + interface(order, resolution=6))
+    with hugepcap.open_offline(f"/dev/fd/{source}") as reader:
+        os.close(source)
+        os.write(into, interface(order, resolution=9) + packets[0][:9])
+        reading = background_read(reader.next)
+        reader.breakloop()
+        assert reading.result() == (None, b"")
+        os.write(into, packets[0][9:] + packets[1] + interface(order, resolution=3) + packets[2])
+        assert [reader.next()[0].ts_ns for _ in range(3)] == [10**9, 2 * 10**9, 3 * 10**9]
+    os.close(into)
 
 
 def test_standard_input_goes_on_where_it_stands(tmp_path):
