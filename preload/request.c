@@ -55,27 +55,35 @@ void request_set_blocks(struct tpacket_req3 *req, uint32_t nr)
 	req->tp_block_nr = nr;
 }
 
+/* Rounded up, as far as both limits allow. */
+static uint64_t blocks_for(uint64_t bytes, uint32_t block_size)
+{
+	uint64_t most = RING_BYTES_MOST / block_size;
+	uint64_t nr = bytes / block_size + (bytes % block_size != 0);
+
+	if (most > BLOCK_NR_MOST)
+		most = BLOCK_NR_MOST;
+	return nr < most ? nr : most;
+}
+
 const char *request_deepen(struct tpacket_req3 *req, uint64_t bytes)
 {
-	uint64_t goal = bytes > RING_BYTES_MOST ? RING_BYTES_MOST : bytes;
 	uint64_t nr;
 
 	if (!req->tp_block_size)
 		return "its blocks are of 0 bytes";
 	if (req->tp_frame_nr % req->tp_block_nr)
 		return "its frames do not divide evenly among its blocks";
-	nr = (goal + req->tp_block_size - 1) / req->tp_block_size;
-	if (nr * req->tp_block_size > RING_BYTES_MOST)
-		nr--;
-	if (nr > BLOCK_NR_MOST)
-		nr = BLOCK_NR_MOST;
+	nr = blocks_for(bytes, req->tp_block_size);
 	if (req->tp_frame_nr / req->tp_block_nr > UINT32_MAX / (nr ? nr : 1))
 		return "the number of frames would not fit in 32 bits";
 	if (nr > req->tp_block_nr)
 		request_set_blocks(req, nr);
+	if (request_ring_bytes(req) >= bytes)
+		return NULL;
 	if (nr == BLOCK_NR_MOST)
 		return "a ring has at most 65535 blocks, and the program chooses their size";
-	return goal < bytes ? "many programs, libpcap too, count a ring's bytes in 32 bits" : NULL;
+	return "many programs, libpcap too, count a ring's bytes in 32 bits";
 }
 
 int request_shrink(struct tpacket_req3 *req, const struct tpacket_req3 *floor)

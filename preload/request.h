@@ -21,7 +21,7 @@ static inline uint64_t request_ring_bytes(const struct tpacket_req3 *req)
 /* The same frames in each of another number of blocks. */
 void request_set_blocks(struct tpacket_req3 *req, uint32_t nr);
 
-/* More blocks, up to `bytes` of ring. NULL, or why the program's geometry does not allow all of it. */
+/* More blocks, at least `bytes` of ring. NULL, or why the program's geometry does not allow all of it. */
 const char *request_deepen(struct tpacket_req3 *req, uint64_t bytes);
 
 /* Fewer blocks, an eighth of what is above `floor`. 0 when there is nothing left to give up. */

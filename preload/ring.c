@@ -80,14 +80,35 @@ static int retake(const struct job *job, const struct tpacket_req3 *req, struct 
 	return take(job, req, err);
 }
 
+/*
+ * A ring made anew in what the kernel maps by the socket. No smaller: the program knows its length by now. Where
+ * that cannot be had, the program keeps the ring it has.
+ */
+static int leave_hugetlb(struct packet_socket *socket, int fd, int which, struct hp_err *err)
+{
+	struct job job = job_for(socket, fd, which);
+	struct tpacket_req3 made = job.ring->made;
+	struct hp_err lost;
+	int rc;
+
+	if (config.strict && config.policy == HP_POLICY_HUGETLB)
+		return hp_fail(err, EBUSY, "ring", "to be made anew in another way, which HUGEPCAP_STRICT=1 forbids");
+	job.beside = 1;
+	rc = retake(&job, &made, err);
+	if (rc == 0 || job.ring->made.tp_block_nr)
+		return rc;
+	job.beside = 0;
+	if (take(&job, &made, &lost) < 0)
+		describe_refusal(fd, which, job.ring, &lost);
+	return rc;
+}
+
 /* Two rings share one mapping of the socket, so memory of ours under the first has to go when the second comes. */
 static int make_room(struct packet_socket *socket, int fd, int which, struct hp_err *err)
 {
-	struct job job = job_for(socket, fd, which == RX ? TX : RX);
-	struct tpacket_req3 made = job.ring->made;
+	int other = which == RX ? TX : RX;
 
-	job.beside = 1;
-	return on_hugetlb(job.ring) ? retake(&job, &made, err) : 0;
+	return on_hugetlb(&socket->ring[other]) ? leave_hugetlb(socket, fd, other, err) : 0;
 }
 
 /* What to ask for in the program's place. -EINVAL under strict if that is not what was wished. */
@@ -219,14 +240,18 @@ static uint32_t blocks_mapped(const struct packet_socket *socket, size_t bytes)
 	return (bytes - tx_bytes) / rx->made.tp_block_size;
 }
 
-static int can_map(int fd, size_t bytes)
+/* Whether the kernel's rings are of that length. Not by the program's own call: MAP_FIXED unmaps before it fails. */
+static int kernel_maps(int fd, size_t bytes)
 {
 	void *area = real.mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
 
 	return area != MAP_FAILED && real.munmap(area, bytes) == 0;
 }
 
-/* A program that reckoned its mapping before it asked for the ring does not know the deepened one. */
+/*
+ * A program that reckoned its mapping before it asked for the ring does not know the deepened one. After a fork,
+ * the other process may have had the ring made anew already.
+ */
 static int fit_to_program(struct packet_socket *socket, int fd, size_t bytes)
 {
 	struct job job = job_for(socket, fd, RX);
@@ -236,7 +261,7 @@ static int fit_to_program(struct packet_socket *socket, int fd, size_t bytes)
 
 	if (!nr || job.ring->mapped)
 		return 0;
-	if (!on_hugetlb(job.ring) && can_map(fd, bytes)) {	/* who shares it by a fork has made it anew */
+	if (!config.strict && !on_hugetlb(job.ring) && kernel_maps(fd, bytes)) {
 		request_set_blocks(&job.ring->made, nr);
 		return 0;
 	}
@@ -246,24 +271,46 @@ static int fit_to_program(struct packet_socket *socket, int fd, size_t bytes)
 	return config.strict ? -EINVAL : retake(&job, &req, &err);
 }
 
+/* The kernel refuses such an address, and rounds such a length up over what lies behind the ring. */
+static int pages_do_not_fit(const struct ring *ring, const void *addr, size_t bytes, int flags)
+{
+	size_t page = ring->grant.mem.page_bytes;
+
+	return (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) && ((uintptr_t)addr % page || bytes % page);
+}
+
+static int make_fit(struct packet_socket *socket, int fd, int which)
+{
+	struct hp_err err;
+	int rc = leave_hugetlb(socket, fd, which, &err);
+
+	if (rc < 0)
+		describe_refusal(fd, which, &socket->ring[which], &err);
+	return rc;
+}
+
 static void *map(struct packet_socket *socket, void *addr, size_t bytes, int prot, int flags, int fd, off_t offset)
 {
+	int which = on_hugetlb(&socket->ring[TX]) ? TX : RX;
+	struct ring *ring = &socket->ring[which];
 	size_t whole = page_up(bytes);
+	int rc = 0;
 
-	for (int which = RX; which < RING_NR; which++) {
-		struct ring *ring = &socket->ring[which];
-
-		if (!on_hugetlb(ring))
-			continue;
+	if (on_hugetlb(ring)) {
 		if (offset || whole != request_ring_bytes(&ring->made) ||
-		    !identity_holds(ring->grant.mem.fd, &ring->memory)) {
-			errno = EINVAL;
-			return MAP_FAILED;
-		}
-		return mapping_add(real.mmap(addr, whole, prot, flags, ring->grant.mem.fd, 0), whole,
-				   ring->grant.mem.page_bytes);
+		    !identity_holds(ring->grant.mem.fd, &ring->memory))
+			rc = -EINVAL;
+		else if (pages_do_not_fit(ring, addr, whole, flags))
+			rc = make_fit(socket, fd, which);
 	}
-	return real.mmap(addr, bytes, prot, flags, fd, offset);
+	if (rc < 0) {
+		errno = -rc;
+		return MAP_FAILED;
+	}
+	if (!on_hugetlb(ring))
+		return real.mmap(addr, bytes, prot, flags, fd, offset);
+	return mapping_add(real.mmap(addr, whole, prot, flags, ring->grant.mem.fd, 0), whole,
+			   ring->grant.mem.page_bytes);
 }
 
 static void note_mapped(struct packet_socket *socket, int fd)

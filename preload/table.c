@@ -15,27 +15,30 @@ _Atomic(struct leaf *) table_root[ROOT_NR];
 atomic_uint table_nr;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pid_t owner;
-/* This thread is in fork() and has the mutex, also while the handlers of other libraries run. */
-static __thread int forking __attribute__((tls_model("initial-exec")));
+
+/*
+ * Forks that this thread is within: it holds the mutex from our first handler to our last, and handlers of other
+ * libraries may close, dup or map in between.
+ */
+static __thread unsigned forking __attribute__((tls_model("initial-exec")));
 
 int table_lock(struct table_guard *guard)
 {
 	sigset_t all;
 
-	guard->nested = forking;
 	if (!forking && getpid() != owner)
 		return -1;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &guard->signals);
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &guard->cancel);
-	if (!guard->nested)
+	if (!forking)
 		pthread_mutex_lock(&mutex);
 	return 0;
 }
 
 void table_unlock(const struct table_guard *guard)
 {
-	if (!guard->nested)
+	if (!forking)
 		pthread_mutex_unlock(&mutex);
 	pthread_setcancelstate(guard->cancel, NULL);
 	pthread_sigmask(SIG_SETMASK, &guard->signals, NULL);
@@ -48,19 +51,21 @@ static void before_fork(void)
 {
 	struct table_guard guard;
 
-	if (table_lock(&guard) < 0)
-		return;
-	fork_guard = guard;
-	forking = 1;
+	if (!forking) {
+		if (table_lock(&guard) < 0)
+			return;
+		fork_guard = guard;
+	}
+	forking++;
 }
 
 static void after_fork(void)
 {
-	struct table_guard guard = fork_guard;
+	struct table_guard guard;
 
-	if (!forking)
+	if (!forking || --forking)
 		return;
-	forking = 0;
+	guard = fork_guard;
 	table_unlock(&guard);
 }
 

@@ -50,7 +50,6 @@ struct leaf {
 struct table_guard {
 	sigset_t signals;
 	int cancel;
-	int nested;	/* in this thread's fork() */
 };
 
 extern _Atomic(struct leaf *) table_root[ROOT_NR];

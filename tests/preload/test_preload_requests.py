@@ -5,12 +5,13 @@ descriptors or memory left, with standard error put to another use."""
 from __future__ import annotations
 
 import errno
+import re
 import sys
 
 import pytest
 
 import shim
-from beside import NO_COPY, NOTHING_MADE, SHORT_OF_MEMORY, beside
+from beside import HUGE_RINGS, NO_COPY, SHORT_OF_MEMORY, beside
 
 # Five blocks of 256 KiB, and the mapping that makes.
 PREAMBLE = """
@@ -38,6 +39,18 @@ def run(code, **settings):
     return shim.run([sys.executable, "-c", PREAMBLE + code], **settings)
 
 
+def test_at_least_as_large_as_was_wished(network):
+    done = run("open_ring(); print(blocks())", ring=f"{(8 << 20) + 1}", policy="stock", strict=1)
+    assert (done.stdout, done.stderr) == ("33\n", "")
+
+
+@pytest.mark.parametrize("ring", ["4G", (1 << 32) - 1])
+def test_a_last_block_that_would_reach_4_gib(network, ring):
+    """Not even tried under strict: what the line says is what would have been asked for."""
+    done = run("open_ring()", ring=ring, policy="stock", strict=1)
+    assert "HUGEPCAP_RING not in full: 16383 blocks of 262144 bytes stay of 5: many programs" in done.stderr
+
+
 def test_a_request_used_again_may_shrink_to_what_the_program_asked(network, tmp_path):
     done = run("""
 for memory in "6", "5":
@@ -46,32 +59,6 @@ for memory in "6", "5":
     print(blocks())
 """, ring="8M", policy="stock", library=beside(tmp_path, SHORT_OF_MEMORY))
     assert done.stdout.split() == ["6", "5"], done.stderr
-
-
-@pytest.mark.parametrize("ring, blocks", [("8M", 32), ("8193K", 33), ("1281K", 6), ("4095M", 16380)])
-def test_a_ring_is_at_least_as_large_as_was_asked(network, tmp_path, ring, blocks):
-    """By one block where the size is no multiple; 4 GiB, with its length, is beyond 32 bits."""
-    done = run("open_ring(); print(blocks())", ring=ring, policy="stock", library=beside(tmp_path, NOTHING_MADE))
-    assert (done.stdout, done.stderr) == (f"{blocks}\n", "")
-
-
-SHARED = """
-sock = open_ring()
-child = os.fork()
-if child == 0:
-    map_own(sock)
-    os._exit(0)
-print(os.waitpid(child, 0)[1])
-map_own(sock)
-print("mapped")
-"""
-
-
-def test_a_ring_shared_by_a_fork_is_made_anew_once(network):
-    """The child maps it first, as small as it asked for; then the parent does."""
-    done = run(SHARED, ring="8M", policy="stock")
-    assert done.stdout.split() == ["0", "mapped"], done.stderr
-    assert done.stderr.count("the ring gets them back") == 1
 
 
 NO_DESCRIPTOR = """
@@ -130,3 +117,54 @@ def test_a_file_that_takes_descriptor_2_gets_no_line(network, tmp_path, taken):
     assert done.stdout == "mapped\n"
     assert ("HUGEPCAP_RING not applied" in done.stderr) is not taken
     assert not taken or file.read_bytes() == b""
+
+
+SECOND_RING = """
+sock = open_ring()
+try:
+    sock.setsockopt(263, 13, struct.pack("7I", 1 << 18, 5, 1 << 18, 5, 0, 0, 0))
+except OSError as error:
+    print(error.errno)
+    map_own(sock)
+else:
+    mmap.mmap(sock.fileno(), 10 << 18).close()
+"""
+
+
+@pytest.mark.parametrize("policy, no_thp, refusal, made_by", [
+    ("hugetlb", "", errno.EBUSY, ["hugetlb"]),
+    ("auto", "1", errno.ENOMEM, ["hugetlb", "hugetlb"]),
+    ("auto", "", None, ["hugetlb", "thp"]),
+])
+def test_a_second_ring_that_is_refused_leaves_the_first(network, tmp_path, monkeypatch, policy, no_thp, refusal,
+                                                        made_by):
+    if no_thp:
+        monkeypatch.setenv("NO_THP", no_thp)
+    done = run(SECOND_RING, policy=policy, strict=1, verbose=2, library=beside(tmp_path, HUGE_RINGS))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ([] if refusal is None else [str(refusal)]), done.stderr
+    assert re.findall(r"RX ring of .*: made by (\w+)", done.stderr) == made_by
+    assert f"got 1280 KiB (5 x 256 KiB) by {made_by[-1]}" in done.stderr
+
+
+AT_AN_ADDRESS = """
+BYTES, HUGE, FIXED = int(sys.argv[1]), 2 << 20, 0x10
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+request[:] = struct.pack("7I", 1 << 18, BYTES >> 18, 1 << 18, BYTES >> 18, 10, 0, 0)
+area = libc.mmap(None, BYTES + 3 * HUGE, 3, 0x22, -1, 0)
+where = (area + HUGE - 1) // HUGE * HUGE + int(sys.argv[2])
+sock = open_ring()
+assert libc.mmap(where, BYTES, 3, 1 | FIXED, sock.fileno(), 0) == where, ctypes.get_errno()
+"""
+
+
+@pytest.mark.parametrize("size, past, policy", [
+    (4 * shim.MIB, 0, "hugetlb"), (4 * shim.MIB, 4096, "thp"), (5 << 18, 0, "thp")])
+def test_an_address_or_length_that_huge_pages_do_not_fit(network, tmp_path, size, past, policy):
+    """The kernel refuses such an address, and such a length would take what lies behind the ring."""
+    command = [sys.executable, "-c", PREAMBLE + AT_AN_ADDRESS, size, past]
+    done = shim.run(command, verbose=1, library=beside(tmp_path, HUGE_RINGS))
+    assert done.returncode == 0, done.stderr
+    assert re.search(rf"by auto, got .* by {policy}, ", done.stderr), done.stderr

@@ -50,6 +50,7 @@ void close_range_that_closes_nothing(void);
 void close_range_of_a_thread(void);
 void closes_everything(void);
 void fork_and_exec(void);
+void fork_before_mmap(void);
 void handlers_at_fork(void);
 void vfork_child_closes(void);
 void threads_at_once(void);

@@ -37,6 +37,7 @@ static const struct {
 	{ "close_range_of_a_thread", close_range_of_a_thread },
 	{ "closes_everything", closes_everything },
 	{ "fork_and_exec", fork_and_exec },
+	{ "fork_before_mmap", fork_before_mmap },
 	{ "handlers_at_fork", handlers_at_fork },
 	{ "vfork_child_closes", vfork_child_closes },
 	{ "threads_at_once", threads_at_once },
