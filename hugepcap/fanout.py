@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import itertools
 import multiprocessing
 import os
 import pickle
@@ -20,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol, Union
+from typing import Any, NamedTuple, Optional, Protocol, Union
 
 from . import constants
 from ._batch import Batch
@@ -39,9 +40,9 @@ MODES = {
     "qm": constants.PACKET_FANOUT_QM, "cbpf": constants.PACKET_FANOUT_CBPF, "ebpf": constants.PACKET_FANOUT_EBPF,
 }
 WORKERS_MAX = 256    # of a group, in the kernel
-CLOSE_S = 10    # after which a worker process that does not end is killed
 
 Work = Callable[[Reader], Any]
+_Outcome = tuple[Optional[BaseException], Any]    # what a call raised, or returned
 Insns = Sequence[tuple[int, int, int, int]]    # (code, jt, jf, k) each, as BPFProgram.get_bpf() lists them
 Program = Union[int, Insns]
 
@@ -111,13 +112,8 @@ class _Worker(Protocol):
     def start(self, work: Work) -> None: ...
     def stats(self) -> tuple[int, int, int]: ...
     def stop(self) -> None: ...
-    def join(self) -> Any: ...
+    def outcome(self) -> _Outcome: ...
     def close(self) -> None: ...
-
-
-def _stop(reader: Reader) -> None:
-    with contextlib.suppress(ValueError):    # its work has closed it
-        reader.stop()
 
 
 class _ThreadWorker:
@@ -126,8 +122,7 @@ class _ThreadWorker:
     def __init__(self, group: _Group) -> None:
         self.reader = group.open()
         self.thread: threading.Thread | None = None
-        self.result: Any = None
-        self.error: BaseException | None = None
+        self.ended: _Outcome = None, None
 
     def admit(self) -> None:
         self.reader.admit()
@@ -138,9 +133,9 @@ class _ThreadWorker:
 
     def _run(self, work: Work) -> None:
         try:
-            self.result = work(self.reader)
-        except BaseException as error:  # join() passes it on
-            self.error = error
+            self.ended = None, work(self.reader)
+        except BaseException as error:  # stop() passes it on
+            self.ended = error, None
 
     def stats(self) -> tuple[int, int, int]:
         return self.reader.stats()
@@ -148,12 +143,10 @@ class _ThreadWorker:
     def stop(self) -> None:
         _stop(self.reader)
 
-    def join(self) -> Any:
+    def outcome(self) -> _Outcome:
         if self.thread is not None:
             self.thread.join()
-        if self.error is not None:
-            raise self.error
-        return self.result
+        return self.ended
 
     def close(self) -> None:
         self.reader.close()
@@ -161,60 +154,94 @@ class _ThreadWorker:
             self.thread.join()
 
 
+def _stop(reader: Reader) -> None:
+    with contextlib.suppress(ValueError):    # its work has closed it, and it takes nothing in
+        reader.stop()
+
+
+class WorkerGone(PcapError):
+    """A worker process is no more."""
+
+
 class _ProcessWorker:
-    """A process that opens its own Reader; it is asked over a pipe, and answers over another."""
+    """A process that opens its own Reader. It is asked over a pipe, one thread at a time, and answers at once; what
+    its work ends with comes over another, so that waiting for it keeps nobody from asking."""
 
     def __init__(self, group: _Group) -> None:
         context = multiprocessing.get_context("fork")
+        self.owner = os.getpid()
+        self.asking = threading.Lock()
+        self.numbers = itertools.count()
         self.asks, asked = context.Pipe()
         self.answers, answering = context.Pipe()
         self.slots = Slots(context)
         self.counts = (0, 0, 0)
-        self.asking = threading.Lock()    # a request and its answer belong together
-        self.joining = threading.Lock()
-        self.outcome: tuple[BaseException | None, Any] | None = None
+        self.waiting = threading.Lock()
+        self.ended: _Outcome | None = (None, None)    # None: what its work ends with is yet to come
         group.parents_ends += [self.asks, self.answers, *self.slots.parents_ends]
         self.process = context.Process(target=_process_main, args=(group, asked, answering, self.slots), daemon=True)
         self.process.start()
         asked.close()
         answering.close()
         self.slots.leave_to_worker()
-        group.number = self._answer()
-
-    def _answer(self) -> Any:
-        try:
-            error, value = self.answers.recv()
-        except EOFError:
-            raise self._gone() from None
+        error, group.number = self._answer()
         if error is not None:
             raise error
-        return value
 
-    def _gone(self) -> PcapError:
+    def _answer(self) -> _Outcome:
+        try:
+            pickled = self.answers.recv_bytes()
+        except (EOFError, OSError):
+            return self._gone(), None
+        try:
+            return pickle.loads(pickled)  # type: ignore[no-any-return]
+        except Exception as error:    # what the result's own class raises here
+            return error, None
+
+    def _gone(self) -> WorkerGone:
         self.process.join()
         status = self.process.exitcode or 0
         how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
-        return PcapError(f"fanout: worker process {self.process.pid} {how}; what its ring had is lost")
+        return WorkerGone(f"fanout: worker process {self.process.pid} {how}; what its ring had is lost")
 
     def _ask(self, request: str, value: object = None) -> Any:
+        if os.getpid() != self.owner:
+            raise PcapError("this Fanout was opened before a fork and belongs to the parent: open one of its own in "
+                            "the child")
         try:
             with self.asking:
-                self.asks.send((request, value))
-                error, answer = self.asks.recv()
+                error, answer = self._exchange(request, value)
         except (EOFError, OSError):
             raise self._gone() from None
         if error is not None:
             raise error
         return answer
 
+    def _exchange(self, request: str, value: object) -> _Outcome:
+        """Leaves out the answer to an earlier request, whose wait an exception (KeyboardInterrupt) ended."""
+        number = next(self.numbers)
+        self.asks.send((number, request, bytes(ForkingPickler.dumps(value))))
+        while True:
+            answered, outcome = self.asks.recv()
+            if answered == number:
+                return outcome
+
     def admit(self) -> None:
         self._ask("admit")
 
     def start(self, work: Work) -> None:
-        self._ask("start", work)
+        self._begin("start", work)
 
     def hand_over(self) -> None:
-        self._ask("hand over")
+        self._begin("hand over")
+
+    def _begin(self, request: str, work: Work | None = None) -> None:
+        try:
+            self._ask(request, work)
+            self.ended = None
+        except Exception as error:
+            self.ended = error, None
+            raise
 
     def take(self) -> Batch | None:
         """The next batch of a worker that hands them over; None at its end."""
@@ -223,47 +250,42 @@ class _ProcessWorker:
         except EOFError:
             raise self._gone() from None
         if batch is None:
-            self.join()
+            _raise_first([self.outcome()])
         return batch
 
     def stats(self) -> tuple[int, int, int]:
-        if self.process.is_alive():
+        with contextlib.suppress(WorkerGone):
             self.counts = self._ask("stats")
         return self.counts
 
     def stop(self) -> None:
-        self._ask("stop")
-
-    def join(self) -> Any:
-        with self.joining:
-            if self.outcome is None:
-                self.outcome = self._outcome()
-        error, value = self.outcome
-        if error is not None:
-            raise error
-        result, counts = value
-        self.counts = counts or self.counts    # None: its work has closed the Reader
-        return result
-
-    def _outcome(self) -> tuple[BaseException | None, Any]:
-        """What work() came to, which is said once."""
         try:
-            return self.answers.recv()  # type: ignore[no-any-return]
-        except EOFError:
-            return self._gone(), None
+            self._ask("stop")
+        except WorkerGone:    # perhaps since its work has ended, and what that came to is here
+            _raise_first([self.outcome()])
+
+    def outcome(self) -> _Outcome:
+        """What its work ended with, for every call again; waits for it."""
+        with self.waiting:
+            if self.ended is None:
+                error, answer = self._answer()
+                result, counts = answer or (None, None)
+                self.counts = counts or self.counts
+                self.ended = error, result
+            return self.ended
 
     def close(self) -> None:
-        """Asks it to end: any process that was forked meanwhile has the pipe, too, so closing that says nothing."""
-        with self.asking, contextlib.suppress(OSError):    # it has ended
-            self.asks.send(("close", None))
-        self.process.join(CLOSE_S)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
-        self.process.close()
+        if os.getpid() == self.owner:
+            self._end()
         self.asks.close()
         self.answers.close()
         self.slots.close()
+
+    def _end(self) -> None:
+        """Asks for it: whatever was forked since may have the pipe, which then stays open where we close it."""
+        with self.asking, contextlib.suppress(OSError):    # it is gone already, or this is a second close()
+            self.asks.send((next(self.numbers), "close", b""))
+        self.process.join()
 
 
 def _portable(error: BaseException) -> BaseException:
@@ -285,8 +307,16 @@ def _check_portable(work: Work) -> None:
                         "module") from error
 
 
+def _outcome(call: Callable[..., Any], *args: Any) -> _Outcome:
+    """What a call in a worker process ends with, as its parent can have it."""
+    try:
+        return None, call(*args)
+    except BaseException as error:
+        return _portable(error), None
+
+
 def _process_main(group: _Group, asked: Connection, answering: Connection, slots: Slots) -> None:
-    """A worker process: opens its Reader, then does what it is asked until it is to close, or its parent is gone.
+    """A worker process: opens its Reader, then does what it is asked until it is to close, or the pipe closes.
 
     The parent's ends came with the fork: as long as a child has them, no other sees its pipe close.
     A terminal's Ctrl-C goes to every process, but it is the parent that ends the workers.
@@ -294,48 +324,53 @@ def _process_main(group: _Group, asked: Connection, answering: Connection, slots
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for end in group.parents_ends:
         end.close()
-    try:
-        reader = group.open()
-    except BaseException as error:
-        answering.send((_portable(error), None))
-        return
-    answering.send((None, group.number))
+    error, reader = _outcome(group.open)
+    answering.send((error, group.number))
+    if error is None:
+        with reader, contextlib.suppress(EOFError, OSError):    # the parent is gone
+            _serve(reader, asked, answering, slots)
 
-    def work_on(work: Work) -> None:
-        try:
-            result = work(reader)
-            answering.send((None, (result, None if reader.closed else reader.stats())))
-        except BaseException as error:
-            answering.send((_portable(error), None))
+
+def _serve(reader: Reader, asked: Connection, answering: Connection, slots: Slots) -> None:
+    """Every request has an answer, also one that fails, or whose value cannot be unpickled here."""
 
     def start(work: Work) -> None:
-        threading.Thread(target=work_on, args=(work,), daemon=True).start()
+        threading.Thread(target=_work_on, args=(work, reader, answering), daemon=True).start()
 
-    does = {"hand over": lambda _: start(slots.fill), "admit": lambda _: reader.admit(), "start": start,
+    does = {"hand over": lambda _: start(slots.fill), "start": start, "admit": lambda _: reader.admit(),
             "stats": lambda _: reader.stats(), "stop": lambda _: _stop(reader)}
-    with contextlib.suppress(EOFError):
-        while (request := asked.recv())[0] != "close":
-            asked.send(_answer_of(does[request[0]], request[1]))
-    reader.close()
+    while True:
+        number, request, pickled = asked.recv()
+        if request == "close":
+            return
+        asked.send((number, _outcome(lambda: does[request](pickle.loads(pickled)))))
 
 
-def _answer_of(do: Callable[[Any], Any], value: object) -> tuple[BaseException | None, Any]:
+def _work_on(work: Work, reader: Reader, answering: Connection) -> None:
     try:
-        return None, do(value)
+        answering.send((None, (work(reader), _last_counts(reader))))
+    except BaseException as error:
+        answering.send((_portable(error), None))
+
+
+def _last_counts(reader: Reader) -> tuple[int, int, int] | None:
+    with contextlib.suppress(ValueError):    # the work has closed it
+        return reader.stats()
+    return None
+
+
+def _error_of(call: Callable[[], object]) -> Exception | None:
+    try:
+        call()
     except Exception as error:
-        return _portable(error), None
+        return error
+    return None
 
 
-def _of_each(workers: list[_Worker], do: Callable[[_Worker], Any]) -> tuple[list[Any], list[Exception]]:
-    """What came of it with each worker, whatever became of the others; and what was raised."""
-    results: list[Any] = []
-    errors: list[Exception] = []
-    for worker in workers:
-        try:
-            results.append(do(worker))
-        except Exception as error:
-            errors.append(error)
-    return results, errors
+def _raise_first(outcomes: Sequence[_Outcome]) -> None:
+    for error, _ in outcomes:
+        if error is not None:
+            raise error
 
 
 class Fanout:
@@ -349,6 +384,7 @@ class Fanout:
         self._workers: list[_Worker] = []
         self._started = False
         self._handing_over = False
+        self._closed = False
         try:
             for _ in range(workers):
                 self._workers.append(_ProcessWorker(group) if processes else _ThreadWorker(group))
@@ -367,7 +403,6 @@ class Fanout:
         For worker processes ``work`` is a function of a module, and what it returns can be pickled. They ignore
         SIGINT: after Ctrl-C it is this process that calls stop() or close().
         """
-        self._check_open()
         if any(isinstance(worker, _ProcessWorker) for worker in self._workers):
             _check_portable(work)
         self._start_once()
@@ -375,10 +410,11 @@ class Fanout:
             worker.start(work)
 
     def _check_open(self) -> None:
-        if not self._workers:
-            raise ValueError("this Fanout is closed")
+        if self._closed:
+            raise ValueError("fanout is closed")
 
     def _start_once(self) -> None:
+        self._check_open()
         if self._started:
             raise PcapError("start: this Fanout was started already")
         self._started = True
@@ -392,7 +428,6 @@ class Fanout:
         ends when all that was captured has come. Raises PcapError where a worker process is gone, and what its
         capture raised.
         """
-        self._check_open()
         workers = [worker for worker in self._workers if isinstance(worker, _ProcessWorker)]
         if not workers:
             raise PcapError("batches: it takes processes=True; with threads, start() work that reads")
@@ -413,7 +448,7 @@ class Fanout:
                     del batch
 
     def stats(self) -> FanoutStats:
-        """The counts so far. They stay what they were when stop() has returned. ValueError after close()."""
+        """The counts so far. They stay what they were when stop() has returned."""
         self._check_open()
         counts = [worker.stats() for worker in self._workers]
         return FanoutStats(tuple(map(sum, zip(*counts))), counts)  # type: ignore[arg-type]
@@ -422,22 +457,26 @@ class Fanout:
         """Takes no more packets in, waits until the workers have read what there is; the results of ``work``.
 
         What a worker raised comes out here, when all have ended; of worker processes as a PcapError with its
-        traceback where it cannot be pickled. A second call says the same.
+        traceback where it cannot be pickled. A second call gives, or raises, the same again.
         """
         self._check_open()
         if not self._started:
             raise PcapError("stop: this Fanout was not started")
-        _, errors = _of_each(self._workers, lambda worker: worker.stop())
-        results: list[Any] = []
-        if not self._handing_over:
-            results, more = _of_each(self._workers, lambda worker: worker.join())
-            errors += more
-        if errors:
-            raise errors[0]
-        return results
+        outcomes = self._outcomes()
+        _raise_first(outcomes)
+        return [] if self._handing_over else [result for _, result in outcomes]
+
+    def _outcomes(self) -> list[_Outcome]:
+        """All workers are told to stop before one is waited for. One that cannot be stopped may never end, and is
+        not waited for."""
+        told = [(worker, _error_of(worker.stop)) for worker in self._workers]
+        return [(error, None) if error is not None or self._handing_over else worker.outcome()
+                for worker, error in told]
 
     def close(self) -> None:
-        """Ends everything at once; packets not yet read are lost. A second call does nothing."""
+        """Ends everything at once; packets not yet read are lost. A second call does nothing, any other then raises
+        ``ValueError("fanout is closed")``."""
+        self._closed = True
         for worker in self._workers:
             worker.close()
         self._workers = []
@@ -457,8 +496,8 @@ def open_fanout(device: str, workers: int, mode: str = "hash", *, processes: boo
     ``mode``: "hash" (a flow stays with its worker), "lb" (in turns), "cpu" (by the CPU the packet came on), "qm"
     (by the NIC's queue), "rnd", "rollover" (the first that has room), "ebpf" (as the program of the descriptor
     ``program`` says), "cbpf" (as the classic BPF instructions ``program`` say, a list of (code, jt, jf, k); the
-    packet begins with its network header, the worker is the result modulo their number). ``defragment`` puts IP
-    fragments together first, so that they share their flow's hash; on for "hash" unless given. ``rollover``: a full ring's packets go to another worker. ``processes``: worker
+    packet begins with its network header, the worker is the result modulo their number). ``defragment`` puts IP fragments together first, so that they share their flow's hash; on
+    for "hash" unless given. ``rollover``: a full ring's packets go to another worker. ``processes``: worker
     processes in place of threads. ``options`` are open_live()'s; ``snaplen`` (65535), ``promisc`` (1) and
     ``to_ms`` (100) among them; ``ring_bytes`` is each worker's, and less where all would not
     fit into memory. Raises PcapError, ValueError. Source: packet(7).

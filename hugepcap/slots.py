@@ -27,13 +27,16 @@ END = b""    # in place of a slot's number
 
 
 class _Keeper:
-    """Goes with the last view of a slot's packets, and frees the slot: not with a copy of it in a forked child."""
+    """Goes with the last view of a slot's packets, and frees the slot.
+
+    A forked child has a copy of it, whose end says nothing of the views here.
+    """
 
     def __init__(self, free: Connection, slot: int) -> None:
-        self._free, self._slot, self._pid = free, slot, os.getpid()
+        self._free, self._slot, self._owner = free, slot, os.getpid()
 
     def __del__(self) -> None:
-        if os.getpid() != self._pid:
+        if os.getpid() != self._owner:
             return
         with contextlib.suppress(OSError):    # the worker, or the Fanout, has ended
             self._free.send_bytes(bytes([self._slot]))

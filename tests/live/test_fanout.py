@@ -2,6 +2,7 @@
 """Several workers on one device: nothing twice, nothing lost, flows kept whole, and an end that loses nothing."""
 
 import ctypes
+import functools
 import gc
 import os
 import platform
@@ -22,14 +23,28 @@ from test_links import put
 KINDS = pytest.mark.parametrize("processes", [False, True])
 
 
+def run_forked(call):
+    """call() in a forked child, which is gone when this returns."""
+    child = os.fork()
+    if child == 0:
+        try:
+            call()
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def kill(fanout, number):
+    """Kills a worker process, which is gone when this returns."""
+    process = fanout._workers[number].process
+    process.kill()
+    wait_until(lambda: not process.is_alive(), "the worker's end")
+
+
 def collect(reader):
     """The sequence numbers a worker saw, and its process."""
     return [sequence_of(packet) for batch in reader.batches() for packet in batch], os.getpid()
-
-
-def close_reader(reader):
-    with reader:
-        return 5
 
 
 def numbers_of_datagrams(reader):
@@ -188,6 +203,137 @@ def test_what_a_worker_raises_comes_out(link, processes):
             fanout.stop()
 
 
+def fail_or_collect(path, reader):
+    """One worker, the first that gets there, raises."""
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        return collect(reader)
+    raise RuntimeError("a worker's own")
+
+
+def test_stop_again_gives_the_same_again(link):
+    with hugepcap.open_fanout(link.far, 2, "lb", processes=True) as fanout:
+        fanout.start(collect)
+        send(link.near, 10)
+        results = fanout.stop()
+        assert len(results) == 2 and Background(fanout.stop).result() == results
+
+
+def test_stop_again_raises_the_same_again(link, tmp_path):
+    with hugepcap.open_fanout(link.far, 2, processes=True) as fanout:
+        fanout.start(functools.partial(fail_or_collect, str(tmp_path / "taken")))
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="a worker's own"):
+                Background(fanout.stop).result()
+
+
+def test_two_threads_stop(link):
+    with hugepcap.open_fanout(link.far, 2, "lb", processes=True) as fanout:
+        fanout.start(collect)
+        send(link.near, 10)
+        first, second = [Background(fanout.stop) for _ in range(2)]
+        assert first.result() == second.result()
+
+
+def test_what_a_worker_answered_outlives_it(link):
+    with hugepcap.open_fanout(link.far, 2, "lb", processes=True) as fanout:
+        fanout.start(collect)
+        send(link.near, 10)
+        results = fanout.stop()
+        kill(fanout, 1)
+        assert fanout.stop() == results and fanout.stats().total == (10, 0, 0)
+
+
+def close_and_return(reader):
+    with reader:
+        return 5
+
+
+@KINDS
+def test_a_worker_may_close_its_reader(link, processes):
+    with hugepcap.open_fanout(link.far, 2, processes=processes) as fanout:
+        fanout.start(close_and_return)
+        assert Background(fanout.stop).result() == [5, 5]
+        with pytest.raises(ValueError, match="closed"):
+            Background(fanout.stats).result()
+
+
+def collect_into(folder, reader):
+    """A file, named after the process, says that the work has ended."""
+    collect(reader)
+    open(os.path.join(folder, str(os.getpid())), "w").close()
+
+
+@pytest.mark.parametrize("killed", [0, 1])
+def test_stop_reaches_the_workers_beside_a_dead_one(link, tmp_path, killed):
+    with hugepcap.open_fanout(link.far, 3, "lb", processes=True) as fanout:
+        fanout.start(functools.partial(collect_into, str(tmp_path)))
+        send(link.near, 30)
+        kill(fanout, killed)
+        alive = [worker.process.pid for number, worker in enumerate(fanout._workers) if number != killed]
+        for _ in range(2):
+            with pytest.raises(hugepcap.PcapError, match="signal 9"):
+                Background(fanout.stop).result()
+            assert sorted(os.listdir(tmp_path)) == sorted(map(str, alive))
+        before = fanout.stats()
+        send(link.near, 30)
+        assert fanout.stats() == before
+
+
+def test_a_dead_worker_is_told_of_by_start_and_stop(link):
+    with hugepcap.open_fanout(link.far, 3, processes=True) as fanout:
+        kill(fanout, 1)
+        with pytest.raises(hugepcap.PcapError, match="signal 9"):
+            fanout.start(collect)
+        with pytest.raises(hugepcap.PcapError, match="signal 9"):
+            Background(fanout.stop).result()
+
+
+class Unreadable:
+    """It can be pickled, and cannot be unpickled in another process."""
+
+    def __call__(self, reader):
+        pass
+
+    def __reduce__(self):
+        return refuse_elsewhere, (os.getpid(),)
+
+
+def return_unreadable(reader):
+    return Unreadable()
+
+
+def refuse_elsewhere(pid):
+    assert os.getpid() == pid, "not to be had here"
+
+
+def test_a_request_that_fails_does_not_end_the_worker(link):
+    with hugepcap.open_fanout(link.far, 2, processes=True) as fanout:
+        with pytest.raises(AssertionError, match="not to be had here"):
+            fanout.start(Unreadable())
+        assert fanout.stats().total == (0, 0, 0) and all(worker.process.is_alive() for worker in fanout._workers)
+
+
+def test_a_result_that_cannot_be_read(link):
+    with hugepcap.open_fanout(link.far, 2, processes=True) as fanout:
+        fanout.start(return_unreadable)
+        for _ in range(2):
+            with pytest.raises(AssertionError, match="not to be had here"):
+                Background(fanout.stop).result()
+
+
+@KINDS
+def test_a_closed_fanout_says_so(link, processes):
+    fanout = hugepcap.open_fanout(link.far, 1, processes=processes)
+    fanout.start(collect)
+    fanout.close()
+    fanout.close()
+    for call in fanout.stats, fanout.stop, lambda: fanout.start(collect):
+        with pytest.raises(ValueError, match="fanout is closed"):
+            call()
+
+
 class TwoArguments(Exception):
     """Pickled, it comes back as TypeError."""
 
@@ -253,6 +399,7 @@ def test_ctrl_c_under_batches_loses_nothing(link):
 
 @KINDS
 def test_nothing_stays_behind(link, processes):
+    gc.collect()    # what tests before it raised
     before = len(os.listdir("/proc/self/fd")), threading.active_count()
     for _ in range(3):
         with hugepcap.open_fanout(link.far, 2, processes=processes) as fanout:
@@ -260,6 +407,113 @@ def test_nothing_stays_behind(link, processes):
     assert (len(os.listdir("/proc/self/fd")), threading.active_count()) == before
     with open("/proc/thread-self/net/packet") as lines:
         assert len(list(lines)) == 1
+
+
+def test_one_of_two_is_closed(link):
+    """The second's workers were forked when the first's pipes were there."""
+    with hugepcap.open_fanout(link.far, 2, processes=True) as second_to_end:
+        with hugepcap.open_fanout(link.far, 2, processes=True) as fanout:
+            fanout.start(collect)
+            Background(second_to_end.close).result()
+            send(link.near, 10)
+            assert sum(len(numbers) for numbers, _ in fanout.stop()) == 10
+
+
+def test_closed_beside_a_forked_child(link):
+    with hugepcap.open_fanout(link.far, 2, processes=True) as fanout:
+        child = os.fork()
+        if child == 0:
+            signal.pause()
+        try:
+            Background(fanout.close).result()
+        finally:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+
+def test_a_forked_child_leaves_its_parents_workers_alone(link):
+    with hugepcap.open_fanout(link.far, 2, processes=True) as fanout:
+        fanout.start(collect)
+
+        def use():
+            with fanout, pytest.raises(hugepcap.PcapError, match="before a fork"):
+                fanout.stop()
+
+        run_forked(use)
+        send(link.near, 10)
+        assert sum(len(numbers) for numbers, _ in fanout.stop()) == 10
+
+
+def test_a_worker_that_is_killed_can_be_closed(link):
+    with hugepcap.open_fanout(link.far, 2, processes=True) as fanout:
+        kill(fanout, 0)
+        Background(fanout.close).result()
+
+
+def test_several_threads_ask(link):
+    """stop() from one, stats() from others, which go on while it waits."""
+    with hugepcap.open_fanout(link.far, 2, "lb", processes=True) as fanout:
+        fanout.start(collect)
+        send(link.near, 100)
+        stopped = threading.Event()
+
+        def ask():
+            asked = 0
+            while not stopped.is_set() or asked < 200:
+                assert fanout.stats().total == (100, 0, 0)
+                asked += 1
+
+        askers = [Background(ask) for _ in range(3)]
+        assert sum(len(numbers) for numbers, _ in Background(fanout.stop).result()) == 100
+        stopped.set()
+        for asker in askers:
+            asker.result()
+
+
+def work_until_told(path, reader):
+    collect(reader)
+    with open(path) as fifo:
+        return fifo.read()
+
+
+def test_stats_come_while_stop_waits(link, tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    with hugepcap.open_fanout(link.far, 1, processes=True) as fanout:
+        fanout.start(functools.partial(work_until_told, str(tmp_path / "fifo")))
+        send(link.near, 5)
+        stopping = Background(fanout.stop)
+        with open(tmp_path / "fifo", "w") as fifo:    # opens when the worker has read its ring
+            assert Background(fanout.stats).result().total == (5, 0, 0)
+            assert stopping.is_alive()
+            fifo.write("now")
+        assert stopping.result() == ["now"]
+
+
+class Interrupted(Exception):
+    pass
+
+
+def interrupt(*_):
+    raise Interrupted
+
+
+def test_an_interrupted_call_leaves_no_answer_behind(link):
+    """What is asked next gets its own answer."""
+    with hugepcap.open_fanout(link.far, 1, processes=True) as fanout:
+        fanout.start(collect)
+        send(link.near, 5)
+        worker = fanout._workers[0].process.pid
+        before = signal.signal(signal.SIGUSR1, interrupt)
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            threading.Timer(0.3, signal.pthread_kill, (threading.get_ident(), signal.SIGUSR1)).start()
+            with pytest.raises(Interrupted):
+                fanout.stats()
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+            os.kill(worker, signal.SIGCONT)
+        fanout.stop()
+        assert fanout.stats().total == (5, 0, 0)
 
 
 @pytest.mark.parametrize("device, workers, options, error, match", [
@@ -324,6 +578,19 @@ def test_held_slots_hold_the_worker_up_and_views_keep_theirs(link):
     assert sequence_of(kept) == 1 and [sequence_of(batch[0]) for batch in held] == list(range(1, SLOTS))
 
 
+def test_a_forked_child_gives_no_slot_back(link):
+    """A batch that it drops is still held here, and so is its slot."""
+    with hugepcap.open_fanout(link.far, 1, processes=True, to_ms=20) as fanout:
+        batches = fanout.batches()
+        send(link.near, 1)
+        held = [next(batches)]
+        run_forked(lambda: (batches.close(), held.clear()))
+        for number in range(1, 2 * SLOTS):
+            send(link.near, 1, first_seq=number)
+            assert [sequence_of(packet) for packet in next(batches)] == [number]
+            assert sequence_of(held[0][0]) == 0, "the worker filled a slot that is held"
+
+
 def test_a_worker_that_is_killed(link):
     with hugepcap.open_fanout(link.far, 2, processes=True) as fanout:
         batches = fanout.batches()
@@ -332,69 +599,6 @@ def test_a_worker_that_is_killed(link):
             list(batches)
         with pytest.raises(hugepcap.PcapError, match="signal 9"):
             fanout.stop()
-
-
-def test_a_killed_worker_leaves_the_others_to_stop(link):
-    with hugepcap.open_fanout(link.far, 3, "lb", processes=True) as fanout:
-        fanout.start(collect)
-        send(link.near, 30)
-        fanout._workers[0].process.kill()
-        fanout._workers[0].process.join()
-        for _ in range(2):
-            with pytest.raises(hugepcap.PcapError, match="signal 9"):
-                fanout.stop()
-        counts = fanout.stats().workers
-        send(link.near, 30)
-        assert fanout.stats().workers == counts and [received for received, _, _ in counts[1:]] == [10, 10]
-
-
-@KINDS
-def test_work_may_close_its_reader(link, processes):
-    with hugepcap.open_fanout(link.far, 2, processes=processes) as fanout:
-        fanout.start(close_reader)
-        assert fanout.stop() == [5, 5] == fanout.stop()
-        with pytest.raises(ValueError, match="closed"):
-            fanout.stats()
-    for use in (fanout.stats, fanout.stop, lambda: fanout.start(collect), fanout.batches):
-        with pytest.raises(ValueError, match="Fanout is closed"):
-            use()
-
-
-def test_groups_of_processes_close_in_any_order(link):
-    """The second group's workers have the ends of the first one's pipes, too."""
-    first, second = (hugepcap.open_fanout(link.far, 2, processes=True) for _ in range(2))
-    first.close()
-    assert len(second.stats().workers) == 2
-    second.close()
-
-
-def test_requests_of_two_threads_do_not_mix(link):
-    with hugepcap.open_fanout(link.far, 2, processes=True) as fanout:
-        fanout.start(collect)
-
-        def ask():
-            return {len(fanout.stats().workers) for _ in range(300)}
-
-        asking = [Background(ask) for _ in range(3)]
-        send(link.near, 10)
-        assert sorted(sum((numbers for numbers, _ in fanout.stop()), [])) == list(range(10))
-        assert [each.result() for each in asking] == [{2}] * 3
-
-
-def test_a_forked_child_frees_no_slot(link):
-    with hugepcap.open_fanout(link.far, 1, processes=True, to_ms=20) as fanout:
-        batches = fanout.batches()
-        send(link.near, 1)
-        held = next(batches)
-        child = os.fork()
-        if child == 0:
-            del held
-            os._exit(0)
-        os.waitpid(child, 0)
-        for number in range(1, SLOTS + 2):
-            send(link.near, 1, first_seq=number)
-            assert [sequence_of(packet) for packet in next(batches)] == [number]
-        assert [sequence_of(packet) for packet in held] == [0]
 
 
 def test_batches_take_processes_and_come_once(link):
