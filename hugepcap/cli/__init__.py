@@ -2,6 +2,7 @@
 """The command line: one module per command, imported when it is called."""
 
 import importlib
+import os
 import sys
 
 import click
@@ -38,8 +39,20 @@ class Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+def open_what_is_closed():
+    """Daemons close standard output and error: a file would get their numbers, and what is said be written into it."""
+    for number, name in (1, "stdout"), (2, "stderr"):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_WRONLY)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            setattr(sys, name, open(number, "w"))
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="hugepcap")
 def main():
     """Packet capture on Linux over a TPACKET_V3 ring."""
+    open_what_is_closed()
     sys.stdout.reconfigure(errors="replace")    # a mark the terminal cannot show is no reason to end

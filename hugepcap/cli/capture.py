@@ -131,7 +131,10 @@ def run(running, seconds, title, live):
     def on_signal(*_):
         running.asked_to_stop += 1
 
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    ending = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:    # as nohup has it
+        ending.append(signal.SIGHUP)
+    before = {number: signal.signal(number, on_signal) for number in ending}
     try:
         if not live:
             click.echo(f"listening on {title}", err=True)

@@ -15,14 +15,18 @@ LENGTH_MAX = 1500    # up to this the "ethertype" of a frame is its length: IEEE
 SNAP = b"\xaa\xaa\x03\0\0\0"    # and then the ethertype
 FAMILIES = {2: 0x0800, 24: 0x86DD, 28: 0x86DD, 30: 0x86DD}    # of BSDs
 DLT_NULL, DLT_LOOP, DLT_IPV4, DLT_IPV6 = 0, 108, 228, 229
+KIND_AT = {constants.DLT_EN10MB: 12, constants.DLT_LINUX_SLL: 14}    # where the ethertype stands
 WAYS = {0: "In", 1: "B", 2: "M", 3: "P", 4: "Out"}
 
 
 def line(header, data, linktype, link_header=False):
     """One packet as tcpdump prints it; `link_header` adds MACs and VLAN tags, as its -e does."""
     seconds, microseconds = header.getts()
-    clock = time.strftime("%H:%M:%S", time.localtime(seconds))
-    return f"{clock}.{microseconds:06d} {described(header, data, linktype, link_header)}"
+    try:
+        clock = f"{time.strftime('%H:%M:%S', time.localtime(seconds))}.{microseconds:06d}"
+    except (OverflowError, OSError, ValueError):    # beyond what the C library reckons with
+        clock = "[Error converting time]"
+    return f"{clock} {described(header, data, linktype, link_header)}"
 
 
 def described(header, data, linktype, link_header=False):
@@ -71,7 +75,9 @@ def take_link(data, linktype):
     if linktype == constants.DLT_LINUX_SLL2:
         prefix = f"{interface(int.from_bytes(data[4:8], 'big')):<5} {WAYS.get(data[10], '?'):<3} "
         return behind(data, two_bytes(data, 0), 20)._replace(prefix=prefix)
-    at = 14 if linktype == constants.DLT_LINUX_SLL else 12
+    if linktype not in KIND_AT:
+        return Link(f"link type {linktype}, length {len(data)}", data)
+    at = KIND_AT[linktype]
     return behind(data, two_bytes(data, at), at + 2)
 
 

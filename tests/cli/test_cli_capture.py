@@ -17,7 +17,7 @@ import pytest
 
 import hugepcap
 import netns
-from command import COMMAND, UNPRIVILEGED, Running, argv, refused
+from command import COMMAND, UNPRIVILEGED, Running, argv, refused, run
 from helpers import send, wait_until
 from helpers.savefile import read_pcap
 from hugepcap import _ring
@@ -138,12 +138,24 @@ def test_a_second_ctrl_c_does_not_wait_for_a_pipe_that_is_stuck(link, arguments,
     assert f"hugepcap: {name} takes no more: ended in the middle of a write" in said and counts(said)[1] == 20_000
 
 
-def test_sigterm_does_the_same(link, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_other_signals_do_the_same(link, tmp_path, number):
     path = tmp_path / "out.pcap"
     with Capturing(link, "-w", path) as capture:
         send(link.near, 100)
-        capture.finish(0, signal.SIGTERM)
+        capture.finish(0, number)
     assert sequence(path) == list(range(100))
+
+
+CLOSED = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh"]
+
+
+def test_without_standard_output_and_error(link, tmp_path):
+    """As a daemon has it: what is written goes into the file alone."""
+    path = tmp_path / "out.pcap"
+    done = run("capture", "-i", link.far, "-w", path, "--seconds", "0.3", prefix=CLOSED)
+    assert (done.stdout, done.stderr, path.stat().st_size) == ("", "", 24)
+    run("read", path, prefix=CLOSED)
 
 
 def test_nanoseconds_and_lengths(link, tmp_path):

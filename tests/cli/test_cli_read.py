@@ -110,6 +110,27 @@ def test_read_other_link_types(network, tmp_path, linktype, heads):
     assert run("read", file).stdout == theirs and theirs.count(" 10.0.0.1.1111 > 10.0.0.2.2222: UDP, length 18\n") == len(heads)
 
 
+@pytest.mark.parametrize("linktype", [9, 105, 147])
+def test_read_link_types_that_nobody_takes_apart(tmp_path, linktype):
+    """Bytes that would be an ethertype on Ethernet are none."""
+    path = write_pcap(tmp_path / "file", numbered([bytes(12) + b"\x08\0\x45" + bytes(30)]), linktype=linktype)
+    assert run("read", path).stdout.split(" ", 1)[1] == f"link type {linktype}, length 45\n"
+
+
+def test_read_a_time_that_is_none(tmp_path):
+    """It is said in place of the time, and reading goes on."""
+    def block(kind, body):
+        return struct.pack("II", kind, len(body) + 12) + body + struct.pack("I", len(body) + 12)
+
+    raw = block(0x0A0D0D0A, struct.pack("IHHq", 0x1A2B3C4D, 1, 0, -1))
+    raw += block(1, struct.pack("HHIHHB3xHH", 1, 0, 65535, 9, 1, 0, 0, 0))    # of whole seconds
+    for seconds in (1, 2**63 - 5, 2):
+        raw += block(6, struct.pack("IIIII", 0, seconds >> 32, seconds & 0xffffffff, 60, 60) + bytes(60))
+    (tmp_path / "file").write_bytes(raw)
+    lines = run("read", tmp_path / "file").stdout.splitlines()
+    assert len(lines) == 3 and [line.startswith("[Error converting time] ") for line in lines] == [False, True, False]
+
+
 def test_read_what_is_no_ethertype(tmp_path):
     file = write_pcap(tmp_path / "file.pcap", numbered([MAC_A + MAC_B + b"\0\x26" + b"\x42\x42\3" + bytes(35)]))
     assert run("read", file).stdout.endswith(" 802.3, length 38\n")
