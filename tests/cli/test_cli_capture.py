@@ -141,9 +141,20 @@ def test_a_second_ctrl_c_does_not_wait_for_a_pipe_that_is_stuck(link, arguments,
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_other_signals_do_the_same(link, tmp_path, number):
     path = tmp_path / "out.pcap"
-    with Capturing(link, "-w", path) as capture:
+    with Capturing(link, "-w", path, prefix=["env", "--default-signal=HUP"]) as capture:    # these may run under nohup
         send(link.near, 100)
         capture.finish(0, number)
+    assert sequence(path) == list(range(100))
+
+
+def test_nohup_holds(link, tmp_path):
+    path = tmp_path / "out.pcap"
+    with Capturing(link, "-w", path, prefix=["env", "--ignore-signal=HUP"]) as capture:
+        capture.process.send_signal(signal.SIGHUP)
+        send(link.near, 100)
+        capture.wait_for(lambda: is_written(path, 100 * 60), "packets")
+        assert capture.process.poll() is None
+        capture.finish(0, signal.SIGTERM)
     assert sequence(path) == list(range(100))
 
 
