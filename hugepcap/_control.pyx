@@ -3,7 +3,6 @@
 
 import socket
 
-from cpython.pythread cimport PyThread_get_thread_ident
 from libc.stdint cimport uint32_t
 
 from ._capture cimport Capture, as_program, check_filter
@@ -96,7 +95,7 @@ cdef class Control(Capture):
         """
         cdef int chosen = self.int_arg(linktype, "set_datalink(linktype)")
         self.check_mine()
-        if self.owner not in (0, PyThread_get_thread_ident()):
+        if self.read_elsewhere():
             raise PcapError("set_datalink: another thread is reading, whose packets would be of either link type; "
                             "end its read first, with breakloop()")
         if chosen not in self.list_datalinks():

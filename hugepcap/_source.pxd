@@ -43,6 +43,7 @@ cdef class Source:
     cdef int unuse(self) except -1
     cdef int enter(self) except -1
     cdef int refuse(self) except -1
+    cdef bint read_elsewhere(self)
     cdef int leave(self) except -1
     cdef int64_t read_timeout(self)
     cdef int fetch(self, hp_frame *frame, int64_t timeout_ms) except -100

@@ -14,7 +14,8 @@ from posix.unistd cimport close
 
 from ._hp cimport (
     HP_AGAIN, HP_EOF, HP_FRAME, HP_NONE, HP_TOUCH_ALL, HP_WAIT_ERROR, HP_WAIT_WOKEN, hp_break, hp_broken, hp_edge_open,
-    hp_edge_wait, hp_filter_publish, hp_now_ms, hp_ring_handed_over, hp_ring_pending, hp_source, hp_source_next, hp_source_release,
+    hp_edge_wait, hp_filter_publish, hp_now_ms, hp_ring_handed_over, hp_ring_pending, hp_source, hp_source_next,
+    hp_source_release,
     hp_source_settle, hp_source_settle_block, hp_wait, hp_wake, hp_wake_drain, hp_wake_open,
 )
 from ._hp cimport HP_LIVE_READERS, hp_live
@@ -157,6 +158,10 @@ cdef class Source:
             raise PcapError("this Reader is reading already: its callback cannot read from it again")
         raise PcapError("another thread is reading from this Reader: give each thread its own, "
                         "and join them with set_fanout() to share the traffic")
+
+    cdef bint read_elsewhere(self):
+        """Whether another thread is within a read."""
+        return self.owner not in (0, PyThread_get_thread_ident())
 
     cdef int leave(self) except -1:
         """The end of every read, in `finally`."""
@@ -405,7 +410,7 @@ cdef class Source:
 
     cdef int apply_pcap_filter(self, BPFProgram program) except -1:
         """Gives libpcap a new filter; a device's waits in src.filter while another thread reads, which is woken."""
-        cdef bint wait = not self.pcap_engine.offline and self.owner not in (0, PyThread_get_thread_ident())
+        cdef bint wait = not self.pcap_engine.offline and self.read_elsewhere()
         if not wait:
             self.pcap_engine.setfilter(program)
         self.retired.append(self.program)

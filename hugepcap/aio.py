@@ -26,11 +26,11 @@ def _finish(ready: asyncio.Future[None]) -> None:
 
 async def readable(reader: Reader, timeout: float | None = None) -> None:
     """Waits until there is something to read, to end or, within ``timeout`` seconds (None: for ever), nothing."""
-    timeout = min((seconds for seconds in (timeout, reader.retry_s()) if seconds is not None), default=None)
     loop = asyncio.get_running_loop()
     fd = reader.watch()
     if fd < 0:
         return    # the loop's turn is all there is to wait for
+    timeout = min((seconds for seconds in (timeout, reader.retry_s()) if seconds is not None), default=None)
     ready = loop.create_future()
     loop.add_reader(fd, _finish, ready)
     try:

@@ -27,13 +27,13 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	table_start();
 }
 
-static void forget(void (*those)(unsigned, unsigned), unsigned first, unsigned last)
+static void forget(unsigned first, unsigned last, void (*each)(int fd))
 {
 	struct table_guard guard;
 
 	if (!table_nr || table_lock(&guard) < 0)
 		return;
-	those(first, last);
+	table_for_range(first, last, each);
 	table_unlock(&guard);
 }
 
@@ -77,7 +77,7 @@ int munmap(void *addr, size_t bytes)
 int close(int fd)
 {
 	if (table_has(fd))
-		forget(table_drop_range, fd, fd);
+		forget(fd, fd, table_drop);
 	return real.close(fd);
 }
 
@@ -90,13 +90,13 @@ int close_range(unsigned first, unsigned last, int flags)
 	 * CLOSE_RANGE_UNSHARE closes the calling thread's copies alone.
 	 */
 	if (rc == 0 && !(flags & (CLOSE_RANGE_CLOEXEC | CLOSE_RANGE_UNSHARE)))
-		forget(table_check_range, first, last);
+		forget(first, last, table_check);
 	return rc;
 }
 
 void closefrom(int first)
 {
-	forget(table_drop_range, first < 0 ? 0 : first, UINT_MAX);
+	forget(first < 0 ? 0 : first, UINT_MAX, table_drop);
 	real.closefrom(first);
 }
 

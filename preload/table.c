@@ -152,7 +152,7 @@ void table_drop(int fd)
 	put(socket);
 }
 
-static void for_range(unsigned first, unsigned last, void (*each)(int fd))
+void table_for_range(unsigned first, unsigned last, void (*each)(int fd))
 {
 	for (unsigned index = first >> LEAF_SHIFT; index < ROOT_NR && index <= last >> LEAF_SHIFT; index++) {
 		unsigned base = index << LEAF_SHIFT;
@@ -162,11 +162,6 @@ static void for_range(unsigned first, unsigned last, void (*each)(int fd))
 		for (unsigned fd = base < first ? first : base; fd < base + LEAF_NR && fd <= last; fd++)
 			each(fd);
 	}
-}
-
-void table_drop_range(unsigned first, unsigned last)
-{
-	for_range(first, last, table_drop);
 }
 
 struct packet_socket *table_get(int fd)
@@ -180,14 +175,9 @@ struct packet_socket *table_get(int fd)
 	return NULL;
 }
 
-static void check(int fd)
+void table_check(int fd)
 {
 	table_get(fd);
-}
-
-void table_check_range(unsigned first, unsigned last)
-{
-	for_range(first, last, check);
 }
 
 struct packet_socket *table_add(int fd)

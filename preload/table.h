@@ -84,8 +84,8 @@ struct packet_socket *table_get(int fd);	/* NULL: none, or it has been closed be
 struct packet_socket *table_add(int fd);	/* the same, made if need be; NULL: no memory */
 void table_follow(int fd, int copy);		/* copy is a dup of fd now */
 void table_drop(int fd);
-void table_drop_range(unsigned first, unsigned last);
-void table_check_range(unsigned first, unsigned last);	/* drops those that have been closed */
+void table_check(int fd);			/* drops it, if it has been closed */
+void table_for_range(unsigned first, unsigned last, void (*each)(int fd));
 void table_drop_idle(int fd);			/* if the socket has no ring any more */
 void ring_forget(struct ring *ring);
 

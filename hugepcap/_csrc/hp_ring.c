@@ -143,7 +143,7 @@ uint32_t hp_ring_pending(const struct hp_ring *ring)
 	uint32_t nr = 0;
 
 	while (nr < ring->geo.block_nr && hp_ring_ready(ring, index)) {
-		index = index + 1 == ring->geo.block_nr ? 0 : index + 1;
+		index = hp_ring_after(ring, index);
 		nr++;
 	}
 	return nr;
@@ -162,13 +162,8 @@ uint64_t hp_ring_handed_over(const struct hp_ring *ring)
 		uint32_t index = HP_READ_ONCE(ring->head);
 
 		before = taken;
-		for (nr = 0; nr < ring->geo.block_nr; nr++) {
-			const struct tpacket_block_desc *desc = hp_ring_desc(ring, index);
-
-			if (!(__atomic_load_n(&desc->hdr.bh1.block_status, __ATOMIC_ACQUIRE) & TP_STATUS_USER))
-				break;
-			index = index + 1 == ring->geo.block_nr ? 0 : index + 1;
-		}
+		for (nr = 0; nr < ring->geo.block_nr && hp_ring_is_users(ring, index); nr++)
+			index = hp_ring_after(ring, index);
 		taken = __atomic_load_n(&ring->taken, __ATOMIC_ACQUIRE);
 	} while (taken != before);
 	return taken + nr;

@@ -76,15 +76,24 @@ static inline void hp_ring_block_given(struct hp_ring *ring, uint32_t index)
 	HP_SHUT(hp_ring_desc(ring, index) + 1, ring->geo.block_bytes - sizeof(struct tpacket_block_desc));
 }
 
+static inline uint32_t hp_ring_after(const struct hp_ring *ring, uint32_t index)
+{
+	return index + 1 == ring->geo.block_nr ? 0 : index + 1;
+}
+
 /*
- * Whether the kernel has handed a block over that nobody here has yet. Pairs with the store in
- * prb_flush_block / prb_close_block. A pinned block is one of the last round: the reader has come full circle.
+ * Whether the kernel has handed a block over, and not got it back. Pairs with the store in prb_flush_block /
+ * prb_close_block.
  */
+static inline int hp_ring_is_users(const struct hp_ring *ring, uint32_t index)
+{
+	return (__atomic_load_n(&hp_ring_desc(ring, index)->hdr.bh1.block_status, __ATOMIC_ACQUIRE) & TP_STATUS_USER) != 0;
+}
+
+/* And that nobody here has it yet: a pinned block is one of the last round, the reader has come full circle. */
 static inline int hp_ring_ready(const struct hp_ring *ring, uint32_t index)
 {
-	return __atomic_load_n(&ring->pins[index], __ATOMIC_ACQUIRE) == 0 &&
-	       (__atomic_load_n(&hp_ring_desc(ring, index)->hdr.bh1.block_status, __ATOMIC_ACQUIRE) &
-		TP_STATUS_USER) != 0;
+	return __atomic_load_n(&ring->pins[index], __ATOMIC_ACQUIRE) == 0 && hp_ring_is_users(ring, index);
 }
 
 /* Takes and pins the next block: 1 and *index, or 0 when the kernel still has it. */
@@ -93,7 +102,7 @@ static inline int hp_ring_peek(struct hp_ring *ring, uint32_t *index)
 	if (!hp_ring_ready(ring, ring->head))
 		return 0;
 	*index = ring->head;
-	ring->head = ring->head + 1 == ring->geo.block_nr ? 0 : ring->head + 1;
+	ring->head = hp_ring_after(ring, ring->head);
 	__atomic_store_n(&ring->taken, ring->taken + 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&ring->pins[*index], 1, __ATOMIC_RELAXED);
 	hp_ring_block_taken(ring, *index);
