@@ -64,10 +64,21 @@ cdef extern from *:
         batch->room = (uint32_t)PyBytes_GET_SIZE(*packets);
         return 0;
     }
+    /*
+     * The next of eight steps from one power of two to the next: with ever different sizes malloc would find no
+     * freed room to fit, give it back, and have the kernel map and clear the next.
+     */
+    static uint32_t hp_steady_room(uint32_t bytes)
+    {
+        uint32_t step = bytes < 64 ? 8 : 1u << (28 - __builtin_clz(bytes));
+
+        return bytes > UINT32_MAX - step ? bytes : (bytes + step - 1) / step * step;
+    }
     """
     PyObject *hp_new_bytes(Py_ssize_t)
     int hp_batch_grow(hp_batch *, uint32_t, PyObject **, PyObject **) except -1
     bytes hp_cut_bytes(PyObject *, Py_ssize_t)
+    uint32_t hp_steady_room(uint32_t)
 
 cdef enum:
     # pcapy-ng's default for next_batch()
@@ -248,7 +259,7 @@ cdef class Reader(Blocks):
         cdef PyObject *packets
         cdef int rc
         batch.capacity = min(max_n, self.src.cur.left + 1)
-        batch.room = hp_batch_room(&self.src, first, batch.capacity)
+        batch.room = hp_steady_room(hp_batch_room(&self.src, first, batch.capacity))
         batch.nr = batch.used = 0
         records = hp_new_bytes(batch.capacity * sizeof(hp_record))
         packets = hp_new_bytes(batch.room)
@@ -289,7 +300,7 @@ cdef class Reader(Blocks):
             Py_XDECREF(records)
             Py_XDECREF(packets)
             raise
-        self.pulled_room = batch.used + batch.used // 8    # the next is likely to be as large
+        self.pulled_room = hp_steady_room(batch.used + batch.used // 8)    # the next is likely to be as large
         return hp_cut_bytes(packets, batch.used), hp_cut_bytes(records, batch.nr * sizeof(hp_record))
 
 

@@ -3,8 +3,10 @@
 
 import asyncio
 import gc
+import mmap
 import os
 import pickle
+import random
 import signal
 import struct
 import subprocess
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 
 import hugepcap
 from files import all_forms, block, enhanced, interface, pcapng_of_everything, section
-from helpers import Background
+from helpers import Background, run_child
 from helpers.packets import CORPUS
 from helpers.savefile import NANO, Record, numbered, pcap_bytes
 from hugepcap.errors import PcapCorruptError
@@ -214,6 +216,35 @@ def test_a_search_finds_what_is_far_away(tmp_path):
         assert reader.dispatch(-1, lambda hdr, data: seen.append(data)) == 2
         assert reader.next() == (None, b"") and reader.next_block() is None
     assert seen == [RECORDS[0].data] * 5
+
+
+# Prints how many pages the kernel had to find for a second reading of the file in calls of 1024 packets.
+FAULTS = """
+import resource, sys
+import hugepcap
+
+def read_all():
+    with hugepcap.open_offline(sys.argv[1]) as reader:
+        batch = reader.next_batch(1024)
+        while batch[0]:
+            batch = reader.next_batch(1024)    # while the last one is still there
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+read_all()
+before = faults()
+read_all()
+print(faults() - before)
+"""
+
+
+def test_batches_of_many_sizes_keep_to_the_same_memory(tmp_path):
+    sizes = random.Random(1)
+    raw = pcap_bytes(numbered(bytes(sizes.randint(700, 1500)) for _ in range(50_000)))
+    child = run_child(FAULTS, written(tmp_path, raw))
+    assert child.returncode == 0, child.stderr
+    assert int(child.stdout) < len(raw) // mmap.PAGESIZE // 4
 
 
 # ---- files that change ----
