@@ -59,6 +59,7 @@ cdef extern from "hp_send.h" nogil:
         uint64_t refused
         int fd
         uint32_t longest
+        uint32_t slot_bytes
 
     int hp_sender_open(hp_sender *, const char *, int, hp_err *)
     int hp_sender_prepare(hp_sender *, uint32_t, int, hp_err *)
@@ -197,10 +198,16 @@ cdef class Sender:
         hp_sender_close(&self.sender)
 
     def __enter__(self):
+        self.check_open()
         return self
 
     def __exit__(self, exc_type, exc, tb):
         hp_sender_close(&self.sender)
+
+    cdef int check_open(self) except -1:
+        if self.sender.fd < 0:
+            raise ValueError("this Sender is closed: its packets went within `with`")
+        return 0
 
     @property
     def refused(self) -> int:
@@ -226,14 +233,19 @@ cdef class Sender:
         self.prepare(self.sender.longest + TAG_BYTES)
 
     def replay(self, packets, records) -> None:
-        """Sends the packets that ``Reader.next_batch()`` gave. Returns when the kernel has taken all of them."""
+        """Sends the packets that ``Reader.next_batch()`` gave. Returns when the kernel has taken all of them.
+
+        Raises ValueError, having sent none, where a record points beyond the packets.
+        """
         cdef Py_buffer data, index
+        self.check_open()
+        if not self.sender.slot_bytes:
+            raise ValueError("replay: prepare_replay() has to be called first")
         PyObject_GetBuffer(packets, &data, PyBUF_SIMPLE)
         try:
             PyObject_GetBuffer(records, &index, PyBUF_SIMPLE)
             try:
-                self.send_items(<const uint8_t *>data.buf, <const batch_record *>index.buf,
-                                index.len // sizeof(batch_record))
+                self.send_items(&data, &index)
             finally:
                 PyBuffer_Release(&index)
         finally:
@@ -246,6 +258,7 @@ cdef class Sender:
     def finish(self) -> Sent:
         """Waits until the device is done with every packet."""
         cdef int rc = 0
+        self.check_open()
         self.run()
         while rc == 0:
             with nogil:
@@ -255,20 +268,38 @@ cdef class Sender:
 
     cdef int prepare(self, uint32_t slot_bytes) except -1:
         cdef hp_err err
+        self.check_open()
+        if self.sender.slot_bytes:
+            raise ValueError("this Sender is prepared already: make another for other packets")
         check(hp_sender_prepare(&self.sender, slot_bytes, self.ring, &err), &err)
         self.started = hp_monotonic()
         return 0
 
-    cdef int send_items(self, const uint8_t *data, const batch_record *records, Py_ssize_t nr) except -1:
-        cdef hp_item *items = <hp_item *>malloc(max(nr, 1) * sizeof(hp_item))
+    cdef int check_records(self, const Py_buffer *data, const Py_buffer *index) except -1:
+        cdef const batch_record *records = <const batch_record *>index.buf
         cdef Py_ssize_t i
+        if index.len % sizeof(batch_record):
+            raise ValueError(f"replay: records have {sizeof(batch_record)} bytes each, these are {index.len}")
+        for i in range(index.len // <Py_ssize_t>sizeof(batch_record)):
+            if <uint64_t>records[i].offset + records[i].caplen > <uint64_t>data.len:
+                raise ValueError(f"replay: record {i} has {records[i].caplen} bytes at {records[i].offset}, "
+                                 f"the packets are {data.len} bytes")
+        return 0
+
+    cdef int send_items(self, const Py_buffer *data, const Py_buffer *index) except -1:
+        cdef const batch_record *records = <const batch_record *>index.buf
+        cdef Py_ssize_t nr = index.len // sizeof(batch_record)
+        cdef hp_item *items
+        cdef Py_ssize_t i
+        self.check_records(data, index)
+        items = <hp_item *>malloc(max(nr, 1) * sizeof(hp_item))
         if items == NULL:
             raise MemoryError
         for i in range(nr):
             items[i].ts_ns = <uint64_t>records[i].sec * 1000000000 + <uint64_t>records[i].usec * 1000
             items[i].offset = records[i].offset
             items[i].bytes = records[i].caplen
-        self.sender.data = data
+        self.sender.data = <const uint8_t *>data.buf
         self.sender.items = items
         self.sender.left = nr
         try:

@@ -4,6 +4,9 @@
 cimport cython
 from libc.stdint cimport int64_t, uint32_t
 
+# Seconds whose nanoseconds fit into 64 bits; a pcapng file can have others.
+cdef int64_t TS_SECONDS = 9000000000
+
 
 @cython.freelist(256)
 @cython.final
@@ -35,7 +38,9 @@ cdef class Pkthdr:
     @property
     def ts_ns(self) -> int:
         """Nanoseconds since the Epoch."""
-        return self.sec * 1000000000 + self.nsec
+        if -TS_SECONDS < self.sec < TS_SECONDS:
+            return self.sec * 1000000000 + self.nsec
+        return <object>self.sec * 1000000000 + self.nsec
 
     def __repr__(self):
         return f"<hugepcap.Pkthdr ts_ns={self.ts_ns} caplen={self.caplen} len={self.length}>"

@@ -45,10 +45,11 @@ cdef class Writer:
     cdef readonly str name
     cdef readonly int linktype
     cdef bint busy
-    cdef int begin(self, bint append) except -1
+    cdef int begin(self, path, bint append) except -1
     cdef bytes pcap_header(self)
     cdef bytes section(self)
     cdef int check_kind(self, found, header) except -1
+    cdef int check_interface(self, path) except -1
     cdef int check_end(self, uint64_t size) except -1
     cdef int write_head(self, header, uint64_t size) except -1
     cdef int enter(self) except -1

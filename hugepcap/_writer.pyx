@@ -19,10 +19,12 @@ from ._batch cimport Batch
 from ._hp cimport hp_columns
 from ._packet cimport Pkthdr
 
+from ._pcap import open_savefile
 from .errors import PcapCorruptError, PcapError, from_errno
 
 # Where DLT_* on Linux and LINKTYPE_* in files differ. Source: pcap-linktype(7).
 LINKTYPES = {11: 100, 12: 101, 15: 102, 16: 103, 19: 106}
+DLT_OF = {linktype: dlt for dlt, linktype in LINKTYPES.items()}
 
 # Seconds whose nanoseconds fit into 64 bits.
 cdef int64_t TS_SECONDS = 9000000000
@@ -67,7 +69,7 @@ cdef class Writer:
             raise MemoryError("no memory for a Writer")
         self.save.fd = open_for_writing(path, self.name, append)
         try:
-            self.begin(append)
+            self.begin(path, append)
         except BaseException:
             os.close(self.save.fd)
             self.save.fd = -1
@@ -85,7 +87,7 @@ cdef class Writer:
         state = "closed" if self.save.fd < 0 else f"{self.save.packets} packets"
         return f"<hugepcap.Writer {self.name!r}, {state}>"
 
-    cdef int begin(self, bint append) except -1:
+    cdef int begin(self, path, bint append) except -1:
         """Writes the file's header, or goes to the end of a file that has it."""
         kind = os.fstat(self.save.fd).st_mode
         self.save.regular = stat.S_ISREG(kind)
@@ -95,6 +97,8 @@ cdef class Writer:
         if size:
             self.check_kind(os.pread(self.save.fd, HP_PCAP_HEAD_BYTES, 0), header)
             self.check_end(size)
+            if self.save.pcapng:
+                self.check_interface(path)
         if not size or self.save.pcapng:
             self.write_head(header, size)
         return 0
@@ -131,6 +135,17 @@ cdef class Writer:
                    f"{self.save.snaplen}, {'nano' if self.save.nanoseconds else 'micro'}seconds"
         if not same:
             raise PcapError(f"append {self.name}: it is not {kind}", operation="append", detail=self.name)
+        return 0
+
+    cdef int check_interface(self, path) except -1:
+        """Raises where the file's interfaces are others: libpcap, and so open_offline(), reads only one kind."""
+        there = open_savefile(path)
+        found = there.datalink(), there.snapshot()
+        wanted = DLT_OF.get(self.linktype, self.linktype), self.save.snaplen
+        if found != wanted:
+            raise PcapError(f"append {self.name}: its packets are of link type {found[0]} and cut at {found[1]} bytes, "
+                            f"these of {wanted[0]} and {wanted[1]}: no program of libpcap reads a file of both",
+                            operation="append", detail=self.name)
         return 0
 
     cdef int check_end(self, uint64_t size) except -1:

@@ -23,7 +23,7 @@ def generate(interface, count, sizes, flows, pps, rate_bps, vlan):
         raise common.Failure("there is no /proc/net/pktgen: sudo modprobe pktgen (a kernel with CONFIG_NET_PKTGEN)")
     if not count:
         return Sent(0, 0, 0.0), True
-    write(folder / THREAD, "rem_device_all")
+    check_idle(folder)
     write(folder / THREAD, f"add_device {interface}")
     try:
         for line in settings(count, sizes, flows, pps, rate_bps, vlan):
@@ -31,6 +31,15 @@ def generate(interface, count, sizes, flows, pps, rate_bps, vlan):
         return run(folder, interface, count)
     finally:
         write(folder / THREAD, "rem_device_all")
+
+
+def check_idle(folder):
+    """pktgen starts all of its devices together, and takes them away by the thread: others' are not to be touched."""
+    for thread in folder.glob("kpktgend_*"):
+        devices = re.findall(r"^(?:Running|Stopped):[ ]*(.*\S)", thread.read_text(), flags=re.M)
+        if devices:
+            raise common.Failure(f"pktgen has devices already, {' '.join(devices)} on {thread.name}: if they are nobody's, "
+                                 f"echo rem_device_all | sudo tee /proc/net/pktgen/{thread.name}")
 
 
 def settings(count, sizes, flows, pps, rate_bps, vlan):
@@ -60,7 +69,8 @@ def write(path, line):
 
 def run(folder, interface, count):
     """`start` does not return before the last packet is out, so it has a thread of its own."""
-    runner = threading.Thread(target=lambda: (folder / "pgctrl").write_text("start\n"), daemon=True)
+    refusals = []
+    runner = threading.Thread(target=start, args=(folder / "pgctrl", refusals), daemon=True)
     started, done = time.monotonic(), True
     with progress.bar(f"pktgen on {interface}", count) as update:
         runner.start()
@@ -70,16 +80,28 @@ def run(folder, interface, count):
                 update(*so_far(folder / interface)[:1] * 2, 0)
             except KeyboardInterrupt:
                 done = False
-                (folder / "pgctrl").write_text("stop\n")
+                write(folder / "pgctrl", "stop")
+    if refusals:
+        raise refusals[0]
     packets, failed, text = so_far(folder / interface)
     if done and (packets != count or failed):
         raise common.Failure(f"pktgen sent {packets} of {count} packets, {failed} failed: {text}")
     return Sent(packets, bytes_of(text), time.monotonic() - started), done
 
 
+def start(control, refusals):
+    try:
+        write(control, "start")
+    except common.Failure as refusal:
+        refusals.append(refusal)
+
+
 def so_far(path):
     """(packets, failed ones, all of what pktgen says)."""
-    text = path.read_text()
+    try:
+        text = path.read_text()
+    except OSError as error:    # the device has gone
+        raise common.Failure(f"pktgen on {path.name}: {error.strerror}; is the device still there?") from None
     found = re.search(r"pkts-sofar: (\d+)\s+errors: (\d+)", text)
     return (int(found.group(1)), int(found.group(2)), text) if found else (0, 0, text)
 

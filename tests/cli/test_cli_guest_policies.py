@@ -13,7 +13,7 @@ from helpers import wait_until
 from hugepcap import probe
 from hugepcap.cli import ethtool
 from test_cli_capture import Capturing, sequence
-from test_cli_send import reader, test_generate_over_pktgen  # noqa: F401
+from test_cli_send import reader, test_generate_over_pktgen, test_pktgen_of_others_is_left_alone  # noqa: F401
 
 COUNT = 20_000
 POLICIES = ["hugetlb", "thp", "gfpnoretry", "vzalloc", "gfpretry", "stock"]

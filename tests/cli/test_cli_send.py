@@ -108,6 +108,20 @@ def test_generate_over_pktgen(reader, link):
     assert figures["packets"] == 3000 == reader.stats()[0]
 
 
+def test_pktgen_of_others_is_left_alone(link):
+    """pktgen starts and takes away all devices together."""
+    if not PKTGEN.exists():
+        assert "sudo modprobe pktgen" in refused("generate", "-i", link.near, "--over", "pktgen")
+        return
+    thread = PKTGEN / "kpktgend_0"
+    thread.write_text(f"add_device {link.far}\n")
+    try:
+        assert f"devices already, {link.far} on kpktgend_0" in refused("generate", "-i", link.near, "--over", "pktgen")
+        assert f"Stopped: {link.far}" in thread.read_text() and "pkts-sofar: 0" in (PKTGEN / link.far).read_text()
+    finally:
+        thread.write_text("rem_device_all\n")
+
+
 @pytest.mark.parametrize("arguments, code, words", [
     (["-i", "nosuch0"], 1, "there is no interface 'nosuch0'"),
     ([], 2, "Missing option '-i'"),

@@ -239,6 +239,26 @@ def test_replay_at_the_pace_of_the_time_stamps(reader, link, ring):
     assert 0.25 <= sent.seconds and numbers(read_packets(reader, 5)) == list(range(5))
 
 
+def test_a_sender_is_not_used_otherwise(link, ring):
+    """Its memory is not there before prepare_replay() and after `with`, and records do not point beyond the packets."""
+    packets, records = batch([build_packet(0)], [0])
+    sender = Sender(link.near, ring=ring)
+    with sender:
+        with pytest.raises(ValueError, match="prepare_replay.. has to be called first"):
+            sender.replay(packets, records)
+        sender.prepare_replay()
+        with pytest.raises(ValueError, match="prepared already"):
+            sender.prepare_replay()
+        with pytest.raises(ValueError, match="record 0 has 60 bytes at 0, the packets are 59 bytes"):
+            sender.replay(packets[:-1], records)
+        with pytest.raises(ValueError, match="records have 16 bytes each, these are 15"):
+            sender.replay(packets, records[:-1])
+        assert sender.finish().packets == 0
+    for use in (lambda: sender.replay(packets, records), sender.prepare_replay, sender.finish, sender.__enter__,
+                lambda: sender.generate(1)):
+        pytest.raises(ValueError, use).match("this Sender is closed")
+
+
 def test_restart_starts_a_new_pace(reader, link, ring):
     """Without it the second pass would wait for an hour."""
     with Sender(link.near, speed=1, ring=ring) as sender:

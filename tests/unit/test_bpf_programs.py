@@ -8,6 +8,7 @@ import tracemalloc
 import pytest
 
 import hugepcap
+from files import enhanced, interface, section
 from helpers.packets import CORPUS, udp4
 from helpers.savefile import numbered, write_pcap
 
@@ -75,6 +76,16 @@ def test_pkthdr():
     for wrong in ({"caplen": -1}, {"len": 2**32}, {"ts_ns": 2**63}):
         pytest.raises(OverflowError, hugepcap.Pkthdr, **wrong)
     pytest.raises(TypeError, hugepcap.Pkthdr, 1)
+
+
+def test_times_that_64_bits_of_nanoseconds_do_not_hold(tmp_path):
+    """A pcapng file may say that its times begin ten thousand years from now."""
+    offset_s = 315_000_000_000
+    path = tmp_path / "file"
+    path.write_bytes(section() + interface(offset=offset_s) + enhanced(b"x", 1_000_001))
+    with hugepcap.open_offline(path) as reader:
+        hdr, _ = reader.next()
+    assert hdr.getts() == (offset_s + 1, 1) and hdr.ts_ns == (offset_s + 1) * 10**9 + 1000
 
 
 def test_times_before_1970():

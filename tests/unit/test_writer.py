@@ -184,6 +184,20 @@ def test_append_to_another_kind(tmp_path, other):
     assert (tmp_path / "file").read_bytes() == before
 
 
+@pytest.mark.parametrize("first, second", [((1, {}), (113, {})), ((1, {"snaplen": 99}), (1, {})), ((12, {}), (1, {}))])
+def test_append_another_interface(tmp_path, first, second):
+    """No reader of libpcap's takes a pcapng file of both."""
+    path = tmp_path / "file"
+    for (linktype, settings), append in ((first, False), (first, True)):    # the same is taken: 12 is 101 in files
+        hugepcap.Writer(path, linktype, format="pcapng", append=append, **settings).close()
+    before = path.read_bytes()
+    linktype, settings = second
+    with pytest.raises(hugepcap.PcapError, match=f"append .*are of link type {first[0]} and cut at"):
+        hugepcap.Writer(path, linktype, format="pcapng", append=True, **settings)
+    assert path.read_bytes() == before
+    hugepcap.Writer(path, first[0], format="pcapng", append=True, **first[1]).close()
+
+
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("kept", [5, 12, 20, -1])
 def test_append_behind_a_record_that_is_not_whole(source, tmp_path, form, kept):
