@@ -9,7 +9,7 @@
 # make kernel       builds the patched kernel KVER (6.12, 6.1) in VARIANT (plain, debug)
 # make guest        boots it and runs CMD in it; make guest-test the tests
 #                   (guest-off: with the series compiled out; guest-fuzz: SEQUENCES random ones)
-# make check        compiler warnings, patch style, copies that must be equal
+# make check        compiler warnings, ruff, cython-lint, patch style
 # Each sets up what it needs: Debian's packages (as root), a .venv, the build. Nothing is done twice.
 
 PYTHON  ?= python3
@@ -109,6 +109,11 @@ $(STAMPS)/plot: $(STAMPS)/venv
 	$(BIN)/pip install -q --disable-pip-version-check 'matplotlib>=3.6'
 	@touch $@
 
+# What only the checks need.
+$(STAMPS)/lint: $(STAMPS)/venv
+	$(BIN)/pip install -q --disable-pip-version-check 'ruff>=0.6' 'cython-lint>=0.16'
+	@touch $@
+
 thesis: build $(STAMPS)/plot
 	PYTHONPATH=bench:tests $(BIN)/python -m thesis run $(ARGS)
 
@@ -161,7 +166,9 @@ guest-policies: build $(STAMPS)/packages-kernel
 	image=$$(kernel/build $(KVER) $(VARIANT)) && \
 	kernel/boot -t $(GUEST_S) "$$image" -- env POLICIES="$(POLICIES)" ALL="$(ALL)" tests/live/under_policies.sh $(GUEST_PYTEST)
 
-check: $(STAMPS)/packages-build $(STAMPS)/packages-kernel
+check: $(STAMPS)/lint $(STAMPS)/packages-kernel
+	$(BIN)/ruff check --quiet --no-cache .
+	PATH=$(CURDIR)/$(BIN):$$PATH cython-lint --max-line-length 130 hugepcap/*.pyx hugepcap/*.pxd
 	for source in hugepcap/_csrc/*.c; do \
 	    gcc -std=gnu11 -O2 -Wall -Wextra -Werror -Wno-unused-parameter -c $$source -o /dev/null || exit 1; \
 	done

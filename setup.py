@@ -107,7 +107,8 @@ def extension(name, sources):
         include_dirs=[CSRC],
         libraries=["pcap"] if name in USES_LIBPCAP else [],
         depends=[str(path.relative_to(ROOT)) for path in sorted((ROOT / CSRC).glob("*.h"))],
-        extra_compile_args=["-std=gnu11", "-O3", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-unused-function", "-Wno-sign-compare"],
+        extra_compile_args=["-std=gnu11", "-O3", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-unused-function",
+                            "-Wno-sign-compare"],
     )
 
 

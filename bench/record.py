@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Measuring cells in turns, and the one form that every suite's results have."""
 
-import os
 import platform
 import re
 import sys

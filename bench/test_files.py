@@ -23,7 +23,8 @@ ROUNDS, QUICK_DIVISOR, CHECKED = 3, 50, 5000
 COUNTS = dict(zip(FIXTURES, (500_000, 400_000, 200_000, 100_000, 100_000)))
 READ = [cell._replace(policy="none") for cell in
         [*cells(COUNTED), Cell("hugepcap", "mapped batches"),
-         *(Cell(NO_LIBRARY, way) for way in ("read", "read+walk", "mmap+walk")), Cell("dpkt", "reader"), Cell("scapy", "RawPcapReader")]]
+         *(Cell(NO_LIBRARY, way) for way in ("read", "read+walk", "mmap+walk")), Cell("dpkt", "reader"),
+         Cell("scapy", "RawPcapReader")]]
 WRITE = [Cell(*pair, "none") for pair in (("pcapy-ng", "dumper"), ("hugepcap", "Writer"), ("hugepcap", "dumper"),
                                           ("cypcap", "dumper"), (LIBPCAP_C, "pcap_dump"), ("dpkt", "writer"))]
 KINDS = {"read": READ, "write": WRITE}

@@ -4,7 +4,7 @@
 import warnings
 
 from cpython.exc cimport PyErr_CheckSignals
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy
 
 from ._batch cimport Arena, Batch, Lease, new_arena, new_batch, new_lease, new_spares

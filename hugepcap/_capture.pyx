@@ -4,10 +4,10 @@
 import errno
 import os
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint32_t
 
 from ._hp cimport HP_RING_BYTES_MAX
-from ._pcap cimport BPFProgram, PcapHandle, compile_filter, lookupnet
+from ._pcap cimport BPFProgram, compile_filter, lookupnet
 from ._source cimport Source, as_index, out_of_range
 
 from . import _pcap, _ring

@@ -171,7 +171,7 @@ cdef class PcapHandle:
     cdef str reason(self)
     cdef void adopt(self, pcap_t *handle, uint32_t nsec_factor)
     cdef int raise_interrupt(self) except -1
-    cdef void free(self)
+    cdef void shut(self)
 
 
 cdef int pull(void *ctx, hp_frame *frame) noexcept nogil

@@ -416,9 +416,9 @@ cdef int pull_any(pull_state *state, hp_frame *frame) noexcept nogil:
 
 cdef class PcapHandle:
     def __dealloc__(self):
-        self.free()
+        self.shut()
 
-    cdef void free(self):
+    cdef void shut(self):
         if self.handle != NULL:
             pcap_close(self.handle)
         self.handle = NULL

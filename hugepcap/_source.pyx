@@ -13,9 +13,8 @@ from libc.string cimport memset
 from posix.unistd cimport close
 
 from ._hp cimport (
-    HP_AGAIN, HP_EOF, HP_FRAME, HP_NONE, HP_TOUCH_ALL, HP_WAIT_ERROR, HP_WAIT_WOKEN, hp_break, hp_broken, hp_edge_open,
-    hp_edge_wait, hp_filter_publish, hp_now_ms, hp_ring_handed_over, hp_ring_pending, hp_source, hp_source_next,
-    hp_source_release,
+    HP_AGAIN, HP_FRAME, HP_NONE, HP_TOUCH_ALL, HP_WAIT_ERROR, HP_WAIT_WOKEN, hp_break, hp_broken, hp_edge_open,
+    hp_edge_wait, hp_filter_publish, hp_now_ms, hp_ring_handed_over, hp_ring_pending, hp_source_next, hp_source_release,
     hp_source_settle, hp_source_settle_block, hp_wait, hp_wake, hp_wake_drain, hp_wake_open,
 )
 from ._hp cimport HP_LIVE_READERS, hp_live
@@ -483,7 +482,7 @@ cdef class Source:
         if self.ring_engine is not None:
             self.ring_engine.shut()
         if self.pcap_engine is not None:
-            self.pcap_engine.free()
+            self.pcap_engine.shut()
         if self.watched and not self.inherited():
             hp_wake(self.wake_fd)
         else:

@@ -181,7 +181,8 @@ cdef class Writer:
     cdef int settle(self, int rc) except -1:
         """After -errno: 0 to try again; else raises, the file cut back to its last whole packet."""
         if rc == -errno.EOVERFLOW:
-            raise PcapError(f"write {self.name}: {self.save.err.detail.decode()}", errno=-rc, operation="write", detail=self.name)
+            raise PcapError(f"write {self.name}: {self.save.err.detail.decode()}", errno=-rc, operation="write",
+                            detail=self.name)
         try:
             if rc == -EINTR:
                 PyErr_CheckSignals()
@@ -222,8 +223,9 @@ cdef class Writer:
         """Writes a batch's packets, large ones straight from their memory, without the GIL. Returns how many.
 
         ``max_bytes``: stops before the packet that would make the file larger, ``batch[count:]`` is left for the
-        next; None: all are written. They are the kernel's when this returns. Raises PcapError when the disk is full: the file then ends with
-        its last whole packet, and ``packets`` says how many it has; so, too, when Ctrl-C ends a wait for a pipe.
+        next; None: all are written. They are the kernel's when this returns. Raises PcapError when the disk is full:
+        the file then ends with its last whole packet, and ``packets`` says how many it has; so, too, when Ctrl-C ends a
+        wait for a pipe.
         ValueError when the batch was released or this Writer closed.
         """
         cdef Batch kept = batch.whole()

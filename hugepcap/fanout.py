@@ -496,11 +496,11 @@ def open_fanout(device: str, workers: int, mode: str = "hash", *, processes: boo
     ``mode``: "hash" (a flow stays with its worker), "lb" (in turns), "cpu" (by the CPU the packet came on), "qm"
     (by the NIC's queue), "rnd", "rollover" (the first that has room), "ebpf" (as the program of the descriptor
     ``program`` says), "cbpf" (as the classic BPF instructions ``program`` say, a list of (code, jt, jf, k); the
-    packet begins with its network header, the worker is the result modulo their number). ``defragment`` puts IP fragments together first, so that they share their flow's hash; on
-    for "hash" unless given. ``rollover``: a full ring's packets go to another worker. ``processes``: worker
-    processes in place of threads. ``options`` are open_live()'s; ``snaplen`` (65535), ``promisc`` (1) and
-    ``to_ms`` (100) among them; ``ring_bytes`` is each worker's, and less where all would not
-    fit into memory. Raises PcapError, ValueError. Source: packet(7).
+    packet begins with its network header, the worker is the result modulo their number). ``defragment`` puts IP
+    fragments together first, so that they share their flow's hash; on for "hash" unless given. ``rollover``: a full
+    ring's packets go to another worker. ``processes``: worker processes in place of threads. ``options`` are
+    open_live()'s; ``snaplen`` (65535), ``promisc`` (1) and ``to_ms`` (100) among them; ``ring_bytes`` is each worker's,
+    and less where all would not fit into memory. Raises PcapError, ValueError. Source: packet(7).
     """
     if not 0 < workers <= WORKERS_MAX:
         raise ValueError(f"{workers} workers: a group has 1 to {WORKERS_MAX}")

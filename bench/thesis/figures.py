@@ -91,7 +91,8 @@ def draw_loss(results: list[dict], folder: Path) -> None:
     """A policy has its colour, a program its line, a number of blocks its marker."""
     figure, grid = pyplot.subplots(1, len(results), figsize=(6.5 * len(results), 5), squeeze=False)
     for axes, result in zip(grid[0], results):
-        axes.plot(list(LOSS), [100 * share for share in LOSS.values()], "k:", linewidth=2, label="thesis, 10 Gbit/s, every policy")
+        axes.plot(list(LOSS), [100 * share for share in LOSS.values()], "k:", linewidth=2,
+                  label="thesis, 10 Gbit/s, every policy")
         blocks = sorted({point["blocks"] for point in result["points"]})
         for key in sorted({(p["program"], p["policy"], p["blocks"]) for p in result["points"]}):
             points = [p for p in result["points"] if (p["program"], p["policy"], p["blocks"]) == key]

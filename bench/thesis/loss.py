@@ -23,8 +23,8 @@ class Consumer(NamedTuple):
 
 
 CONSUMERS = (Consumer("libpcap, default ring (2 MiB)", 0, 0), Consumer("hugepcap, 2 MiB", 2, 1),
-             Consumer("hugepcap, 64 MiB", 64, 1), Consumer("hugepcap, 256 MiB", 256, 1), Consumer("hugepcap, 2 workers of 2 MiB", 2, 2),
-             Consumer("hugepcap, 2 workers of 64 MiB", 64, 2))
+             Consumer("hugepcap, 64 MiB", 64, 1), Consumer("hugepcap, 256 MiB", 256, 1),
+             Consumer("hugepcap, 2 workers of 2 MiB", 2, 2), Consumer("hugepcap, 2 workers of 64 MiB", 64, 2))
 
 
 def command(consumer: Consumer, device: str, factor: int) -> list[str]:

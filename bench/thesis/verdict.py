@@ -49,6 +49,6 @@ def verdicts(mappings: list[dict]) -> list[str]:
             wrong = [f"{name}: {measured:+.4f}, modelled {modelled:+.4f}" for name, measured, modelled in found
                      if not agree(measured, modelled)]
             said = "agrees" if not wrong else f"DISAGREES ({'; '.join(wrong)})"
-            lines.append(f"Model of {CPUS[cpu].name} against PMU, {side}'s misses a packet less {STOCK}'s, {len(found)} policies: "
-                         f"{said}.")
+            lines.append(f"Model of {CPUS[cpu].name} against PMU, {side}'s misses a packet less {STOCK}'s, "
+                         f"{len(found)} policies: {said}.")
     return lines

@@ -41,7 +41,7 @@ def main(device, packets=100_000):
     with hugepcap.open_live(device, 65535, 1, 100) as reader:
         for batch in reader.batches(limit=packets, timeout=1.0):
             if batch:
-                batch_table = table_of(batch)  # noqa: F841: DuckDB finds it by its name
+                batch_table = table_of(batch)  # noqa: F841 DuckDB finds it by its name
                 database.execute(ADD)
     for src, count, size in database.execute(TOP).fetchall():
         print(f"{name_of(src):<40} {count:>10,} packets {size:>14,} bytes")

@@ -433,8 +433,8 @@ def test_without_rights(network):
 
 
 def test_debug_shows_the_traceback(network):
-    done = subprocess.run(argv("capture", "-i", "lo", "-f", "tcp prot 5", "--debug"), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          text=True, timeout=60)
+    done = subprocess.run(argv("capture", "-i", "lo", "-f", "tcp prot 5", "--debug"), stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, timeout=60)
     assert done.returncode == 1 and "Traceback" in done.stderr and "PcapError" in done.stderr
 
 

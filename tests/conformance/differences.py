@@ -139,9 +139,11 @@ TABLE: dict[str, list[Difference]] = {
         Difference("stray arguments", "`getfd`, `datalink`, `getnet`, `getmask`, `getnonblock`, `getts`, `getlen`, "
                    "`getcaplen`, `findalldevs` and `lookupdev` ignore arguments", "TypeError", "they take none"),
         Difference("wrong arguments on a closed Reader", "ValueError(\"pcap is closed\") whatever the arguments",
-                   "TypeError for a wrong number of them; ValueError as theirs for wrong types and values", "Python checks these before any method runs"),
+                   "TypeError for a wrong number of them; ValueError as theirs for wrong types and values",
+                   "Python checks these before any method runs"),
         Difference("callbacks", "a callback that is not callable goes unnoticed as long as there is no packet",
-                   "TypeError at once, from `loop`, `dispatch` and `loop_filtered` (unless that admits none)", "better found at the call than at the first packet"),
+                   "TypeError at once, from `loop`, `dispatch` and `loop_filtered` (unless that admits none)",
+                   "better found at the call than at the first packet"),
     ],
     DESIGN: [
         Difference("default ring", "2 MiB", "64 MiB", "2 MiB is why pcapy's programs lose packets"),

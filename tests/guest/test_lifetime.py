@@ -58,8 +58,8 @@ def used_kib() -> dict[str, int]:
 @pytest.mark.parametrize("policy", POLICIES[1:])
 def test_a_thousand_rounds_leave_memory_flat(policy, pair, sender):
     """A leak of a page a round takes 4 MiB every time; on the debug kernel, where a round takes so long that it has two
-    hundred, one of a few pages is seen, and the detector sees what is not pages. What the kernel frees late (vmalloc areas, and under KASAN
-    their shadow and the quarantine) does so only until it has grown to its limit."""
+    hundred, one of a few pages is seen, and the detector sees what is not pages. What the kernel frees late (vmalloc
+    areas, and under KASAN their shadow and the quarantine) does so only until it has grown to its limit."""
     limit = {"memory": 2 * KIB, "slab": SLAB_KIB}
     rounds = 200 if rings.DEBUG else 1000
 
@@ -168,7 +168,6 @@ def test_socket_closed_before_its_mapping(pair, sender):
     with Ring("TRANSHUGE").bind(pair[1]) as ring:
         ring.sock.close()
         send_all(sender, 0, 10)
-        ring.version and ring.block
         ends = time.monotonic() + 20
         while not ring.view[8] & 1:
             assert time.monotonic() < ends

@@ -141,7 +141,7 @@ def test_polars(reader, link):
 
 
 def test_duckdb(reader, link):
-    packets = pa.RecordBatchReader.from_stream(settled(reader, link.near, 100).batches())  # noqa: F841: in the SQL
+    packets = pa.RecordBatchReader.from_stream(settled(reader, link.near, 100).batches())  # noqa: F841 in the SQL
     rows = duckdb.sql("select caplen, octet_length(data), data from packets").fetchall()
     assert [sequence_of(data) for _, _, data in rows] == list(range(100))
     assert {(caplen, size) for caplen, size, _ in rows} == {(60, 60)}
@@ -163,7 +163,7 @@ def test_files_directly(saved, as_batches):
 
     assert pa.table(packets()).column("data").to_pylist() == PAYLOADS
     assert polars.DataFrame(packets())["data"].to_list() == PAYLOADS
-    source = packets()  # noqa: F841: in the SQL
+    source = packets()  # noqa: F841 in the SQL
     rows = duckdb.sql("select epoch(ts), caplen, data from source order by ts").fetchall()
     assert rows == [(number, 60, payload) for number, payload in enumerate(PAYLOADS)]
 

@@ -373,7 +373,7 @@ def test_a_thousand_readers_with_views_leave_nothing(link):
 def test_async_packets_and_batches(reader, link):
     async def capture():
         seen = []
-        async for hdr, data in reader:
+        async for _, data in reader:
             seen.append(sequence_of(data))
             if len(seen) == 50:
                 break

@@ -146,7 +146,8 @@ def test_without_rights(link):
 
 
 @pytest.mark.parametrize("options, expected", [
-    ({"ring_bytes": 0}, None), ({"ring_bytes": -1}, ValueError), ({"ring_bytes": "1"}, TypeError), ({"ring_bytes": 2**60}, OverflowError),
+    ({"ring_bytes": 0}, None), ({"ring_bytes": -1}, ValueError), ({"ring_bytes": "1"}, TypeError),
+    ({"ring_bytes": 2**60}, OverflowError),
     ({"filter": 7}, TypeError), ({"filter": "bogus ("}, hugepcap.PcapError),
     ({"tstamp_type": "sundial"}, hugepcap.PcapError),
     ({"tstamp_precision": 5}, hugepcap.PcapError), ({"immediate": True, "filter": "udp"}, None),

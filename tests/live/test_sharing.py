@@ -138,7 +138,7 @@ def test_two_threads_set_filters(link):
     """One that the kernel runs and one that it cannot: whichever came last, it is in force as a whole."""
     programs = [hugepcap.compile(hugepcap.DLT_EN10MB, 65535, "udp and (" + " or ".join(
         ["greater 100"] + [f"host 10.0.{i}.1" for i in range(nr)]) + ")", 0, 0) for nr in (30, 150)]
-    for turn in range(20):
+    for _ in range(20):
         with hugepcap.open_live(link.far, 65535, 1, 20, ring_bytes=1 << 20) as reader:
             for each in [Background(reader.setfilter, program) for program in programs]:
                 each.result()

@@ -331,8 +331,9 @@ def test_a_file_that_cannot_be_read(tmp_path):
 
 @pytest.mark.parametrize("blocks, reason", [
     (enhanced(b"x", 1, number=7), "interface 7"), (interface(snaplen=99), "snapshot length 99"),
-    (interface(linktype=113), "type 113"), (section().replace(BYTE_ORDER, BYTE_ORDER[::-1]), "byte orders"), (struct.pack("<III", 9, 13, 13), "length of 13"),
-    (struct.pack("<III", 9, 12, 16), "length of 12"), (struct.pack("<II", 9, 1 << 30), "block size"),
+    (interface(linktype=113), "type 113"), (section().replace(BYTE_ORDER, BYTE_ORDER[::-1]), "byte orders"),
+    (struct.pack("<III", 9, 13, 13), "length of 13"), (struct.pack("<III", 9, 12, 16), "length of 12"),
+    (struct.pack("<II", 9, 1 << 30), "block size"),
     (interface(resolution=20), "if_tsresol"), (TWICE, "option 9 twice"), (section() + enhanced(b"x", 1), "interface 0"),
     (struct.pack("<IIII", 6, 16, 0, 16), "too short")])
 def test_broken_pcapng(tmp_path, blocks, reason):
@@ -343,7 +344,8 @@ def test_broken_pcapng(tmp_path, blocks, reason):
     assert f"read {path}: after {packets} packets, at byte" in str(caught.value) and reason in str(caught.value)
 
 
-@pytest.mark.parametrize("caplen, snaplen, reason", [(262145, 65535, "snaplen of 65535"), (262145, 2**31 - 1, "maximum of 262144")])
+@pytest.mark.parametrize("caplen, snaplen, reason",
+                         [(262145, 65535, "snaplen of 65535"), (262145, 2**31 - 1, "maximum of 262144")])
 def test_lengths_that_cannot_be(tmp_path, caplen, snaplen, reason):
     raw = pcap_bytes([Record(bytes(caplen), 1, 2)], snaplen=snaplen)
     with hugepcap.open_offline(written(tmp_path, raw)) as reader, pytest.raises(PcapCorruptError, match=reason):

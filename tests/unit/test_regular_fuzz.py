@@ -3,7 +3,6 @@
 
 import subprocess
 
-import native
 import pytest
 from files import all_forms
 from helpers.packets import CORPUS

@@ -168,7 +168,7 @@ def test_no_direction(tmp_path):
 @pytest.mark.parametrize("form", FORMATS)
 def test_append(source, path, tmp_path, form):
     copy = tmp_path / "copy"
-    for start in (0, 5):
+    for _ in range(2):
         with hugepcap.Writer(copy, 1, format=form, append=True) as writer:
             writer.write(source.take_batch(5, None))
             assert writer.packets == 5 and writer.bytes == copy.stat().st_size
@@ -188,14 +188,13 @@ def test_append_to_another_kind(tmp_path, other):
 def test_append_another_interface(tmp_path, first, second):
     """No reader of libpcap's takes a pcapng file of both."""
     path = tmp_path / "file"
-    for (linktype, settings), append in ((first, False), (first, True)):    # the same is taken: 12 is 101 in files
-        hugepcap.Writer(path, linktype, format="pcapng", append=append, **settings).close()
+    linktype, options = first
+    for append in (False, True):    # the same is taken: 12 is 101 in files
+        hugepcap.Writer(path, linktype, format="pcapng", append=append, **options).close()
     before = path.read_bytes()
-    linktype, settings = second
-    with pytest.raises(hugepcap.PcapError, match=f"append .*are of link type {first[0]} and cut at"):
-        hugepcap.Writer(path, linktype, format="pcapng", append=True, **settings)
+    with pytest.raises(hugepcap.PcapError, match=f"append .*are of link type {linktype} and cut at"):
+        hugepcap.Writer(path, second[0], format="pcapng", append=True, **second[1])
     assert path.read_bytes() == before
-    hugepcap.Writer(path, first[0], format="pcapng", append=True, **first[1]).close()
 
 
 @pytest.mark.parametrize("form", FORMATS)
