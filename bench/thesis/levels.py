@@ -6,6 +6,7 @@ any: of the areas that came into the vmalloc range with the ring, or else of the
 frames. Without a dump PACKET_HUGE_INFO tells the page size, or on a stock kernel whether the frames of a block are
 neighbours; that it is the direct map is then assumed, and its entries are taken to be as most of /proc/meminfo's.
 """
+from __future__ import annotations
 
 import os
 import re

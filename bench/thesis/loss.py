@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Loss over the factor: stock libpcap with its default ring against deeper rings and two workers, in the same run."""
+from __future__ import annotations
 
 import sys
 from itertools import product

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """One run: a capture program in a process of its own, the traffic, and what the program counted."""
+from __future__ import annotations
 
 import json
 import os

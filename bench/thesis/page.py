@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """docs/results/thesis.md from the JSON."""
+from __future__ import annotations
 
 from itertools import combinations
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Mean, standard deviation, and the 95 % interval of the mean by Student's t."""
+from __future__ import annotations
 
 from math import sqrt
 from statistics import mean, stdev

@@ -5,6 +5,7 @@ Deterministic. Input is how a ring is really mapped (levels.of) and the pages th
 block header, frame header, every page of the packet. One side at a time is modelled, on a TLB that nothing else
 uses, so the figures are what the ring costs at the least.
 """
+from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from random import Random

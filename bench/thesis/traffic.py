@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The link of a run and the packets on it: the generator's, the same in every run, or a trace's."""
+from __future__ import annotations
 
 import contextlib
 import json

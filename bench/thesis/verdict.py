@@ -4,6 +4,7 @@
 A program's other misses (its hash, its stack, the kernel's structures) are the same under every policy, and the model
 has none of them: so it is the differences to the stock ring, in misses per packet, that must agree.
 """
+from __future__ import annotations
 
 from .tlb import CPUS
 
