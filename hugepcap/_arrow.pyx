@@ -7,6 +7,7 @@ for binary or large_binary gets a copy of the packets. Source: the Arrow PyCapsu
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING
+from cpython.exc cimport PyErr_SetInterrupt
 from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from cpython.ref cimport Py_DECREF, Py_INCREF
@@ -301,9 +302,16 @@ cdef class Stream:
     cdef bytes error
 
 
-cdef int stream_failed(Stream stream, object error):
-    stream.error = f"{type(error).__name__}: {error}".encode()
-    return EINTR if isinstance(error, KeyboardInterrupt) else EIO
+cdef int stream_failed(Stream stream, object error) noexcept:
+    try:
+        told = f"{type(error).__name__}: {error}"
+    except Exception:    # of the error's own class
+        told = type(error).__name__
+    stream.error = told.encode("utf-8", "backslashreplace")    # the names of files may have surrogates
+    if isinstance(error, KeyboardInterrupt):
+        PyErr_SetInterrupt()    # the consumer makes an error of its own of it: once more, for when that is back in Python
+        return EINTR
+    return EIO
 
 
 cdef int get_schema(ArrowArrayStream *raw, ArrowSchema *schema) noexcept with gil:

@@ -47,6 +47,7 @@ cdef class Batch:
     cdef readonly int datalink
     cdef int check(self) except -1
     cdef uint32_t row(self, Py_ssize_t index) except? 0xffffffff
+    cdef object packet(self, uint32_t i)
     cdef Batch part(self, Py_ssize_t start, Py_ssize_t stop)
     cdef Batch whole(self)
 

@@ -37,16 +37,26 @@ cdef class Memory:
         PyBuffer_FillInfo(view, self, <void *>self.shown, self.shown_bytes, 1, flags)
 
     cdef object view(self, const uint8_t *at, Py_ssize_t nr):
-        """A read-only memoryview of ``nr`` bytes that keeps all of this memory."""
+        """A read-only memoryview of ``nr`` bytes that keeps all of this memory.
+
+        The caller holds a reference: making a memoryview may run the collector, a finalizer of whose may release
+        batches, or take a view of this memory in between.
+        """
+        cdef const uint8_t *shown = self.shown
+        cdef Py_ssize_t shown_bytes = self.shown_bytes
         self.shown = at
         self.shown_bytes = nr
         try:
             return PyMemoryView_FromObject(self)
         finally:
-            self.shown = NULL
+            self.shown = shown
+            self.shown_bytes = shown_bytes
 
 
+# no_gc, here and for all that gives back memory or blocks when it goes: the collector would take what it needs for that
+# away before. No cycle can go through it.
 @cython.final
+@cython.no_gc
 cdef class Lease(Memory):
     def __dealloc__(self):
         cdef uint32_t i
@@ -90,6 +100,7 @@ cdef class Spares:
 
 
 @cython.final
+@cython.no_gc
 cdef class Store:
     def __dealloc__(self):
         if self.spares is not None:
@@ -264,21 +275,23 @@ cdef class Batch:
             raise IndexError(f"packet {index} of a batch of {self.columns.nr}")
         return <uint32_t>index
 
+    cdef object packet(self, uint32_t i):
+        cdef Memory memory = self.memory    # a reference of its own: see view()
+        return memory.view(self.columns.base + self.columns.offset[i], self.columns.caplen[i])
+
     def __getitem__(self, index):
-        cdef uint32_t i
         if isinstance(index, slice):
             start, stop, step = index.indices(self.columns.nr)
             if step != 1:
                 raise ValueError(f"a batch's slices are of step 1, not {step}")
             return self.part(start, stop)
-        i = self.row(index)
-        return self.memory.view(self.columns.base + self.columns.offset[i], self.columns.caplen[i])
+        return self.packet(self.row(index))
 
     def __iter__(self):
         cdef uint32_t i
         for i in range(self.columns.nr):
             self.check()
-            yield self.memory.view(self.columns.base + self.columns.offset[i], self.columns.caplen[i])
+            yield self.packet(i)
 
     def bytes(self, index, /):
         """A copy of packet ``index``'s bytes."""
@@ -356,7 +369,7 @@ cdef class Batch:
     def release(self) -> None:
         """Ends this batch; a second call does nothing. Its packets' views that are still there stay good.
 
-        Everything else that is asked of it afterwards raises ValueError.
+        Whatever is asked of its packets afterwards raises ValueError; their number is known still.
         """
         self.memory = None
         self.store = None

@@ -6,6 +6,7 @@ from ._filtered import Filtered
 from .batches import Batches
 
 DEFAULT_MAX_PACKETS: int
+TIMEOUT_S_MAX: float
 MAX_PACKETS_LIMIT: int
 BATCH_SHARE: int
 

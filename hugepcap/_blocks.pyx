@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Blocks: reading many packets at a time, as Batches."""
 
+import math
+import numbers
 import warnings
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -22,6 +24,8 @@ from .batches import Batches
 # Enough that what a batch costs in Python is little beside its packets; the columns still fit into a CPU's cache.
 DEFAULT_MAX_PACKETS = 16384
 MAX_PACKETS_LIMIT = 1 << 24
+# Seconds beyond which a timeout is none: thirty years.
+TIMEOUT_S_MAX = 1e9
 # What one batch may keep from the kernel at most.
 BATCH_SHARE = 4
 
@@ -54,6 +58,8 @@ cdef class Blocks(Filtered):
         self.check_active()
         if limit is not None and limit < 0:
             raise ValueError(f"limit {limit}: packets, 0 or more; None: no limit")
+        if milliseconds(timeout, WAIT_FOREVER) == WAIT_FOREVER:
+            timeout = None
         return Batches(self, max_packets, timeout, limit)
 
     def __arrow_c_stream__(self, requested_schema=None):
@@ -200,6 +206,8 @@ cdef int64_t milliseconds(timeout, int64_t otherwise) except? -2:
     """Seconds as the C core takes them; never less than asked for."""
     if timeout is None:
         return otherwise
-    if timeout < 0:
+    if not isinstance(timeout, numbers.Real):
+        raise TypeError(f"timeout: seconds are a number, not {type(timeout).__name__}")
+    if not timeout >= 0:
         raise ValueError(f"timeout {timeout}: seconds, 0 or more; None waits for ever")
-    return -(-int(timeout * 1000000) // 1000)
+    return WAIT_FOREVER if timeout > TIMEOUT_S_MAX else math.ceil(timeout * 1000)

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Columns: C arrays as typed, read-only memoryviews that keep their memory alive."""
 
+cimport cython
 from cpython.buffer cimport PyBUF_WRITABLE
 from cpython.memoryview cimport PyMemoryView_FromObject
 
 
+@cython.no_gc    # a view that a finalizer has still needs the memory
 cdef class Column:
     """What a column's memoryview shows as its ``obj``; it holds the memory."""
 

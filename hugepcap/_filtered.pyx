@@ -131,6 +131,9 @@ cdef class Filtered(Control):
                 rc = hp_fill(&self.src, &c.cls, c.admit_mask, &c.tally, &budget, &buf)
             left -= given - budget
             used[0] = buf.used
+            if rc < 0 and buf.used:
+                self.defer(rc)
+                break
             if not self.go_on(rc):
                 break
         return 0

@@ -21,8 +21,12 @@ cdef struct head:
 
 
 @cython.final
+@cython.no_gc
 cdef class Slot(Memory):
-    """The packets of a slot. The keeper goes with the last view of them, and may then let the slot be filled anew."""
+    """The packets of a slot. The keeper goes with the last view of them, and may then let the slot be filled anew.
+
+    no_gc: so that the collector neither forgets the buffer held, nor ends the keeper before others' finalizers.
+    """
     cdef Py_buffer held
     cdef object keeper
 

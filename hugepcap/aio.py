@@ -33,11 +33,13 @@ async def readable(reader: Reader, timeout: float | None = None) -> None:
     timeout = min((seconds for seconds in (timeout, reader.retry_s()) if seconds is not None), default=None)
     ready = loop.create_future()
     loop.add_reader(fd, _finish, ready)
+    # no wait_for(): before Python 3.12 it swallows a cancel() that comes with what it waits for
+    timer = None if timeout is None else loop.call_later(timeout, _finish, ready)
     try:
-        await asyncio.wait_for(ready, timeout)
-    except asyncio.TimeoutError:
-        pass
+        await ready
     finally:
+        if timer is not None:
+            timer.cancel()
         loop.remove_reader(fd)
         reader.unwatch()
 

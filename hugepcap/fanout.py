@@ -122,6 +122,7 @@ class _ThreadWorker:
     def __init__(self, group: _Group) -> None:
         self.reader = group.open()
         self.thread: threading.Thread | None = None
+        self.counts = (0, 0, 0)
         self.ended: _Outcome = None, None
 
     def admit(self) -> None:
@@ -138,9 +139,12 @@ class _ThreadWorker:
             self.ended = error, None
 
     def stats(self) -> tuple[int, int, int]:
-        return self.reader.stats()
+        self.counts = _last_counts(self.reader) or self.counts
+        return self.counts
 
     def stop(self) -> None:
+        if self.thread is threading.current_thread():
+            raise PcapError("stop: a worker cannot wait for itself; leave its loop, and stop the Fanout where it was made")
         _stop(self.reader)
 
     def outcome(self) -> _Outcome:
@@ -150,7 +154,7 @@ class _ThreadWorker:
 
     def close(self) -> None:
         self.reader.close()
-        if self.thread is not None:
+        if self.thread is not None and self.thread is not threading.current_thread():
             self.thread.join()
 
 
@@ -186,6 +190,8 @@ class _ProcessWorker:
         self.slots.leave_to_worker()
         error, group.number = self._answer()
         if error is not None:
+            self.close()
+            self.process.close()
             raise error
 
     def _answer(self) -> _Outcome:
@@ -255,7 +261,7 @@ class _ProcessWorker:
 
     def stats(self) -> tuple[int, int, int]:
         with contextlib.suppress(WorkerGone):
-            self.counts = self._ask("stats")
+            self.counts = self._ask("stats") or self.counts
         return self.counts
 
     def stop(self) -> None:
@@ -338,7 +344,7 @@ def _serve(reader: Reader, asked: Connection, answering: Connection, slots: Slot
         threading.Thread(target=_work_on, args=(work, reader, answering), daemon=True).start()
 
     does = {"hand over": lambda _: start(slots.fill), "start": start, "admit": lambda _: reader.admit(),
-            "stats": lambda _: reader.stats(), "stop": lambda _: _stop(reader)}
+            "stats": lambda _: _last_counts(reader), "stop": lambda _: _stop(reader)}
     while True:
         number, request, pickled = asked.recv()
         if request == "close":
@@ -438,7 +444,15 @@ class Fanout:
         return self._batches_of({worker.slots.filled: worker for worker in workers})
 
     def _batches_of(self, workers: dict[Connection, _ProcessWorker]) -> Iterator[Batch]:
-        while workers:
+        """Until all have ended, or close()."""
+        try:
+            yield from self._batches_while_open(workers)
+        except (OSError, ValueError, WorkerGone):    # perhaps since the pipes were closed
+            if not self._closed:
+                raise
+
+    def _batches_while_open(self, workers: dict[Connection, _ProcessWorker]) -> Iterator[Batch]:
+        while workers and not self._closed:
             for end in wait(list(workers)):
                 batch = workers[end].take()  # type: ignore[index]
                 if batch is None:
@@ -448,7 +462,10 @@ class Fanout:
                     del batch
 
     def stats(self) -> FanoutStats:
-        """The counts so far. They stay what they were when stop() has returned."""
+        """The counts so far. They stay what they were when stop() has returned.
+
+        Of a worker whose ``work`` has closed its Reader: those that were asked for last.
+        """
         self._check_open()
         counts = [worker.stats() for worker in self._workers]
         return FanoutStats(tuple(map(sum, zip(*counts))), counts)  # type: ignore[arg-type]

@@ -26,10 +26,11 @@ class ListenSocket(SuperSocket):
     """
 
     desc = "read packets at layer 2 with hugepcap"
-    nonblocking_socket = True
 
     def __init__(self, iface: Any = None, type: int = ETH_P_ALL, promisc: bool | None = None, filter: str | None = None,
                  nofilter: int = 0, monitor: bool | None = None, **options: Any) -> None:
+        if monitor:
+            raise ValueError("a ListenSocket has no monitor mode: create() and set_rfmon() do")
         self.iface = network_name(iface if iface is not None else conf.iface)
         self.reader = open_live(self.iface, MTU, conf.sniff_promisc if promisc is None else promisc, TO_MS,
                                 filter=None if nofilter else _combined(type, filter), **options)
@@ -44,9 +45,6 @@ class ListenSocket(SuperSocket):
         if hdr is None:
             return None, None, None
         return self.LL, data[:x], EDecimal(hdr.ts_ns) / 10**9
-
-    def nonblock_recv(self, x: int = MTU) -> Any:
-        return self.recv(x)
 
     def fileno(self) -> int:
         return self.reader.fileno()

@@ -14,7 +14,7 @@ import pytest
 
 import hugepcap
 from helpers import Background, run_child, send, sending, wait_until
-from helpers.savefile import Record, write_pcap
+from helpers.savefile import Record, pcap_bytes, write_pcap
 from hugepcap._generate import sequence_of
 from arrowarray import DATA, Schema, moved
 from reading import take_one
@@ -166,6 +166,34 @@ def test_files_directly(saved, as_batches):
     source = packets()  # noqa: F841 in the SQL
     rows = duckdb.sql("select epoch(ts), caplen, data from source order by ts").fetchall()
     assert rows == [(number, 60, payload) for number, payload in enumerate(PAYLOADS)]
+
+
+def test_an_error_that_names_a_file_that_is_not_utf8(tmp_path):
+    path = os.fsencode(tmp_path / "x") + b"\xff.pcap"
+    with open(path, "wb") as file:
+        file.write(pcap_bytes([Record(data, 1, 0) for data in PAYLOADS])[:-1])
+    with hugepcap.open_offline(path) as reader:
+        with pytest.raises(OSError, match=r"PcapCorruptError: read .*x\\udcff.pcap: after 99 packets"):
+            pa.table(reader.batches())
+
+
+# A consumer makes an error of its own of what a stream raises.
+INTERRUPTED = """
+import os, signal, sys, threading
+import hugepcap, pyarrow
+
+with hugepcap.open_live(sys.argv[1], 65535, 1, 20) as reader:
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    try:
+        pyarrow.table(reader.batches())
+    except OSError:
+        for _ in range(1000):
+            pass
+"""
+
+
+def test_ctrl_c_comes_out_of_a_stream(link):
+    assert run_child(INTERRUPTED, link.far).stderr.endswith("KeyboardInterrupt\n")
 
 
 def test_top_talkers(link, capsys):

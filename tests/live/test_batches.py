@@ -6,6 +6,7 @@ import gc
 import os
 import select
 import struct
+import time
 import warnings
 
 import pytest
@@ -510,3 +511,107 @@ def test_reads_that_never_wait_leave_the_descriptor_quiet(reader, link):
     while len(reader.next_block(timeout=0)):
         pass
     assert select.select([reader.wait_fd()], [], [], 0)[0] == [] and len(held) == 3
+
+
+# ---- the collector ----
+
+def test_a_view_in_a_cycle_gives_its_block_back(link):
+    gc.disable()
+    try:
+        with hugepcap.open_live(link.far, 65535, 1, 20, ring_bytes=1 << 20) as reader:
+            for turn in range(2 * reader.ring.block_nr):
+                batch = take_one(reader, link, 3)
+                cycle = {"view": batch[0]}
+                cycle["itself"] = cycle
+                del batch, cycle
+                assert reader.ring.held_blocks == 1, turn
+                gc.collect()
+                assert reader.ring.held_blocks == 0, turn
+    finally:
+        gc.enable()
+
+
+# What a finalizer does to the batch of which a view is just being made.
+AMID_A_VIEW = """
+import gc, sys
+import hugepcap
+from helpers import send
+
+near, far, way, deed = sys.argv[1:]
+WAYS = {"index": lambda batch: batch[0], "iteration": lambda batch: next(iter(batch)), "column": lambda batch: batch.ts_ns}
+DEEDS = {"release": lambda batch: batch.release(), "view": lambda batch: batch[1]}
+
+class Garbage:
+    def __init__(self, batch):
+        self.batch, self.me = batch, self
+
+    def __del__(self):
+        DEEDS[deed](self.batch)
+        done.append(deed)
+
+gc.disable()
+gc.set_threshold(1, 1, 1)
+done = []
+with hugepcap.open_live(far, 65535, 1, 20, ring_bytes=1 << 20) as reader:
+    for _ in range(50):
+        send(near, 3)
+        batch = reader.next_block(timeout=20)
+        wanted = batch.bytes(0) if way != "column" else batch.ts_ns.tobytes()
+        Garbage(batch)
+        gc.enable()
+        try:
+            assert bytes(WAYS[way](batch)) == wanted
+        except ValueError as error:    # released before
+            assert "was released" in str(error)
+        gc.disable()
+        gc.collect()
+        del batch
+    assert len(done) == 50 and reader.ring.held_blocks == 0
+"""
+
+
+@pytest.mark.parametrize("deed", ["release", "view"])
+@pytest.mark.parametrize("way", ["index", "iteration", "column"])
+def test_finalizers_amid_a_view(link, way, deed):
+    child = run_child(AMID_A_VIEW, link.near, link.far, way, deed)
+    assert child.returncode == 0, child.stderr
+
+
+# ---- time-outs ----
+
+@pytest.mark.parametrize("timeout, error, words", [
+    (-1, ValueError, "timeout -1: seconds"), (float("nan"), ValueError, "timeout nan: seconds"),
+    ("x", TypeError, "timeout: seconds are a number, not str")])
+def test_timeouts_that_are_none(reader, timeout, error, words):
+    for read in (reader.batches, reader.next_block):
+        pytest.raises(error, read, timeout=timeout).match(words)
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), 1e300, 10**400])
+def test_timeouts_beyond_all_bounds_are_for_ever(reader, link, timeout):
+    first = Background(reader.next_block, timeout=timeout)
+    send(link.near, 3)
+    assert len(first.result()) == 3
+
+    async def one():
+        return await reader.batches(timeout=timeout).__anext__()
+
+    send(link.near, 4)
+    assert len(asyncio.run(one())) == 4
+
+
+@pytest.mark.parametrize("timeout", [None, 0.5, 10.0])
+def test_a_cancel_that_comes_with_the_packets(reader, link, timeout):
+    """Both in one turn of the loop: the task is cancelled, and the packets are there for the next."""
+    async def capture():
+        task = asyncio.ensure_future(reader.batches(timeout=timeout).__anext__())
+        await asyncio.sleep(0.05)
+        asyncio.get_running_loop().call_later(0.01, task.cancel)
+        send(link.near, 10)
+        select.select([reader.wait_fd()], [], [], 20)
+        time.sleep(0.02)
+        await asyncio.wait([task])
+        assert task.cancelled()
+        return await reader.batches().__anext__()
+
+    assert numbers(asyncio.run(capture())) == list(range(10))

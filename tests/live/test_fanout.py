@@ -4,6 +4,7 @@
 import ctypes
 import functools
 import gc
+import multiprocessing
 import os
 import platform
 import signal
@@ -14,7 +15,7 @@ import threading
 import pytest
 
 import hugepcap
-from helpers import Background, send, wait_until
+from helpers import Background, run_child, send, wait_until
 from helpers.packets import ethernet, ipv4, udp
 from hugepcap._generate import sequence_of
 from hugepcap.slots import SLOTS
@@ -244,20 +245,6 @@ def test_what_a_worker_answered_outlives_it(link):
         results = fanout.stop()
         kill(fanout, 1)
         assert fanout.stop() == results and fanout.stats().total == (10, 0, 0)
-
-
-def close_and_return(reader):
-    with reader:
-        return 5
-
-
-@KINDS
-def test_a_worker_may_close_its_reader(link, processes):
-    with hugepcap.open_fanout(link.far, 2, processes=processes) as fanout:
-        fanout.start(close_and_return)
-        assert Background(fanout.stop).result() == [5, 5]
-        with pytest.raises(ValueError, match="closed"):
-            Background(fanout.stats).result()
 
 
 def collect_into(folder, reader):
@@ -645,3 +632,114 @@ def test_stop_needs_a_ring(tmp_path):
     path.write_bytes(bytes.fromhex("d4c3b2a1020004000000000000000000ffff000001000000"))
     with hugepcap.open_offline(path) as reader, pytest.raises(hugepcap.PcapError, match="ring engine"):
         reader.stop()
+
+
+def close_it(fanout):
+    fanout.close()
+
+
+def close_it_elsewhere(fanout):
+    Background(fanout.close).join(20)
+
+
+@pytest.mark.parametrize("close", [close_it, close_it_elsewhere])
+def test_the_iteration_ends_with_close(link, close):
+    with hugepcap.open_fanout(link.far, 2, processes=True, to_ms=10) as fanout:
+        batches = fanout.batches()
+        send(link.near, 100)
+        first = next(batches)
+        close(fanout)
+        assert len(first) and list(batches) == []
+
+
+def test_closed_while_the_iteration_waits(link):
+    with hugepcap.open_fanout(link.far, 2, processes=True) as fanout:
+        taken = Background(list, fanout.batches())
+        taken.join(0.2)
+        assert taken.is_alive()
+        fanout.close()
+        assert taken.result() == []
+
+
+def read_fifty_and_close(reader):
+    with reader:
+        return sum(len(batch) for batch in reader.batches(limit=50))
+
+
+@KINDS
+def test_work_may_close_its_reader(link, processes):
+    with hugepcap.open_fanout(link.far, 1, processes=processes) as fanout:
+        send(link.near, 50)
+        wait_until(lambda: fanout.stats().total == (50, 0, 0), "the packets")
+        fanout.start(read_fifty_and_close)
+        assert fanout.stop() == [50] and fanout.stats().total == (50, 0, 0)
+
+
+def test_a_worker_does_not_stop_its_fanout(link):
+    with hugepcap.open_fanout(link.far, 1) as fanout:
+        fanout.start(lambda reader: fanout.stop())
+        pytest.raises(hugepcap.PcapError, fanout.stop).match("cannot wait for itself")
+
+
+def test_workers_that_cannot_open_leave_nothing(link):
+    gc.collect()
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(hugepcap.PcapError) as caught:
+        hugepcap.open_fanout(link.far, 2, processes=True, filter="bogus (")
+    assert len(os.listdir("/proc/self/fd")) == before and not multiprocessing.active_children()
+    del caught
+
+
+# A finalizer that looks at a slot's packets while the worker has more to fill it with.
+FINAL_LOOK = """
+import gc, sys, threading, time
+import hugepcap
+from helpers import send
+
+near, far = sys.argv[1:]
+same = []
+
+class Session:
+    def __del__(self):
+        before = bytes(self.view)
+        while len(later) < 8:
+            time.sleep(0.01)
+        same.append(bytes(self.view) == before)
+
+gc.disable()
+later = []
+with hugepcap.open_fanout(far, 1, processes=True, to_ms=10) as fanout:
+    batches = fanout.batches()
+    send(near, 10)
+    view = next(batches)[0]
+    session = Session()
+    session.me, session.view = session, view
+    del view
+
+    def go_on():
+        for batch in batches:
+            later.append(len(batch))
+            batch.release()
+
+    going_on = threading.Thread(target=go_on)
+    going_on.start()
+
+    def send_more():
+        while len(later) < 8:
+            send(near, 10, first_seq=1000)
+            time.sleep(0.02)
+
+    sending = threading.Thread(target=send_more)
+    sending.start()
+    del session
+    gc.collect()
+    sending.join()
+    fanout.stop()
+    going_on.join()
+assert same == [True], same
+"""
+
+
+def test_a_slot_is_not_filled_before_the_last_look_at_it(link):
+    child = run_child(FINAL_LOOK, link.near, link.far)
+    assert (child.returncode, child.stderr) == (0, "")

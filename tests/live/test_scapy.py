@@ -60,3 +60,17 @@ def test_times_have_nanoseconds(link):
 def test_a_filter_that_does_not_parse(link):
     with pytest.raises(hugepcap.PcapError, match="no filter"):
         sniff(iface=link.far, filter="no filter", count=1)
+
+
+def test_a_sniffer_stops_on_a_quiet_link(link):
+    started = threading.Event()
+    sniffer = AsyncSniffer(iface=link.far, started_callback=started.set)
+    sniffer.start()
+    assert started.wait(20)
+    sniffer.stop(join=False)
+    sniffer.join(20)
+    assert not sniffer.thread.is_alive()
+
+
+def test_no_monitor_mode(link):
+    pytest.raises(ValueError, ListenSocket, link.far, monitor=True).match("no monitor mode: create")

@@ -295,3 +295,13 @@ def test_packet_longer_than_the_snaplen(tmp_path):
     with hugepcap.open_offline(written(tmp_path, raw)) as reader:
         hdr, data = reader.next()
     assert hdr.getcaplen() == len(data) == 64 and data == (udp4() * 5)[:64]
+
+
+def test_loop_to_buffer_gives_what_comes_before_the_fault(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(pcap_bytes(RECORDS[:3])[:-1])
+    buffer = bytearray(1 << 16)
+    with hugepcap.open_offline(path) as reader:
+        written, dropped, overflow, used, *_ = reader.loop_to_buffer(-1, buffer)
+        assert (written, dropped, overflow) == (2, 0, 0) and used == sum(5 + len(record.data) for record in RECORDS[:2])
+        pytest.raises(PcapCorruptError, reader.loop_to_buffer, -1, buffer)
