@@ -9,6 +9,7 @@ import click
 
 from .._version import __version__
 
+CLOSED = "hugepcap.closed"    # in the context: standard output was closed
 COMMANDS = {
     "capture": "Captures packets into files, or prints them.",
     "read": "Prints the packets of a file.",
@@ -39,7 +40,7 @@ class Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-def open_what_is_closed():
+def open_what_is_closed(ctx):
     """Daemons close standard output and error: a file would get their numbers, and what is said be written into it."""
     for number, name in (1, "stdout"), (2, "stderr"):
         if getattr(sys, name) is None:
@@ -48,11 +49,14 @@ def open_what_is_closed():
                 os.dup2(opened, number)
                 os.close(opened)
             setattr(sys, name, open(number, "w"))
+            if name == "stdout":
+                ctx.meta[CLOSED] = True
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="hugepcap")
-def main():
+@click.pass_context
+def main(ctx):
     """Packet capture on Linux over a TPACKET_V3 ring."""
-    open_what_is_closed()
+    open_what_is_closed(ctx)
     sys.stdout.reconfigure(errors="replace")    # a mark the terminal cannot show is no reason to end

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from .. import _pcap, _ring
-from . import common, outputs, rings, savefile
+from . import CLOSED, common, outputs, rings, savefile
 from .lanes import Budget, Capture, Lane
 from .meter import meter
 from .read import show_options
@@ -112,6 +112,8 @@ def check_files(write, rotate, keep, as_json, fanout):
     if write == "-":
         if rotate or as_json or fanout > 1:
             raise click.UsageError("-w - is one stream on standard output: no --rotate, no --fanout, no --json")
+        if CLOSED in click.get_current_context().find_root().meta:
+            raise click.UsageError("standard output is closed: give -w a file, or pipe it somewhere")
         if sys.stdout.isatty():
             raise click.UsageError("standard output is a terminal: give -w a file, or pipe it somewhere")
     elif write is not None and not Path(write).absolute().parent.is_dir():
@@ -137,7 +139,7 @@ def run(running, seconds, title, live):
     before = {number: signal.signal(number, on_signal) for number in ending}
     try:
         if not live:
-            click.echo(f"listening on {title}", err=True)
+            common.tell(f"listening on {title}")
         with meter(title, live) as update:
             running.start()
             while running.is_running() and not running.is_stuck():
@@ -165,4 +167,4 @@ def report(figures, as_json):
         return
     for name, words in (("packets", "captured"), ("received", "received by filter"), ("dropped", "dropped by kernel")):
         plural = "" if figures[name] == 1 else "s"
-        click.echo(f"{figures[name]} packet{plural} {words}", err=True)
+        common.tell(f"{figures[name]} packet{plural} {words}")

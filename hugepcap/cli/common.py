@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the commands share: exit codes, errors as lines, sizes, interface names that complete."""
 
+import contextlib
 import errno
 import json
 import math
@@ -32,7 +33,13 @@ class Failure(click.ClickException):
 
 def note(line):
     """A line for the person at the terminal: standard output stays for what a program reads."""
-    click.echo(f"hugepcap: {line}", err=True)
+    tell(f"hugepcap: {line}")
+
+
+def tell(line):
+    """A line on standard error. That it cannot be written, as to a full disk, is no reason to end a capture."""
+    with contextlib.suppress(OSError):
+        click.echo(line, err=True)
 
 
 def show_warning(message, category, filename, lineno, file=None, line=None):

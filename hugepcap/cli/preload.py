@@ -29,7 +29,8 @@ sudo hugepcap preload --policy thp --strict -- suricata -i eth0
                 context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("--policy", type=click.Choice(POLICIES), help="Where the ring's memory comes from; default: auto, "
               "which is hugetlb, then thp, then stock.")
-@click.option("--ring", metavar="SIZE", help="At least this deep a ring, such as 256M; default: as the program asks.")
+@click.option("--ring", type=common.RING_SIZE, metavar="SIZE",
+              help="At least this deep a ring, such as 256M; default: as the program asks.")
 @click.option("--hugetlbfs", metavar="DIR", help="A mounted hugetlbfs to take huge pages from, in place of memfd.")
 @click.option("--strict", is_flag=True, help="Let the program fail rather than fall back.")
 @click.option("-v", "--verbose", count=True, help="A line for each ring; more: more.")
@@ -48,8 +49,8 @@ def preload(policy, ring, hugetlbfs, strict, verbose, path, command):
         raise click.UsageError("no command given: hugepcap preload [options] -- COMMAND ...")
     program = find_program(command[0])
     for obstacle in obstacles(program, library):
-        click.echo(f"hugepcap preload: warning: {obstacle}", err=True)
-    settings = {"POLICY": policy, "RING": ring, "HUGETLBFS": hugetlbfs, "STRICT": "1" if strict else None,
+        common.note(f"warning: {obstacle}")
+    settings = {"POLICY": policy, "RING": str(ring) if ring else None, "HUGETLBFS": hugetlbfs, "STRICT": "1" if strict else None,
                 "VERBOSE": str(min(verbose, 3)) if verbose else None}
     environment = dict(os.environ, LD_PRELOAD=preload_list(library))
     environment.update((f"HUGEPCAP_{name}", value) for name, value in settings.items() if value is not None)
@@ -58,14 +59,14 @@ def preload(policy, ring, hugetlbfs, strict, verbose, path, command):
     try:
         os.execve(program, command, environment)
     except OSError as error:
-        raise click.ClickException(f"cannot run {program}: {error.strerror}") from None
+        raise common.Failure(f"cannot run {program}: {error.strerror}") from None
 
 
 def find_library():
     for candidate in LIBRARY_NAMES:
         if candidate.exists():
             return str(candidate)
-    raise click.ClickException(f"there is no preload.so (looked for {' and '.join(map(str, LIBRARY_NAMES))}): "
+    raise common.Failure(f"there is no preload.so (looked for {' and '.join(map(str, LIBRARY_NAMES))}): "
                                "make -C preload builds it, where glibc is 2.34 or newer")
 
 
@@ -78,7 +79,9 @@ def preload_list(library):
 def find_program(name):
     program = shutil.which(name)
     if program is None:
-        raise click.ClickException(f"no program {name!r} in {os.environ.get('PATH', '')!r}")
+        if os.path.exists(name):
+            raise common.Failure(f"{name} is no program that may be executed")
+        raise common.Failure(f"no program {name!r} in {os.environ.get('PATH', '')!r}")
     return program
 
 

@@ -46,5 +46,5 @@ class Savefile:
 
 
 def reason(error):
-    full = "; the disk is full: make room, or bound the files with --rotate SIZE --keep N"
+    full = "; the disk is full: make room, or bound the files with -w FILE --rotate SIZE --keep N"
     return os.strerror(error.errno or errno.EIO) + (full if error.errno == errno.ENOSPC else "")

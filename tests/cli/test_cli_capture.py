@@ -167,6 +167,15 @@ def test_without_standard_output_and_error(link, tmp_path):
     done = run("capture", "-i", link.far, "-w", path, "--seconds", "0.3", prefix=CLOSED)
     assert (done.stdout, done.stderr, path.stat().st_size) == ("", "", 24)
     run("read", path, prefix=CLOSED)
+    capture = ["capture", "-i", link.far, "-c", 1, "-w", "-"]
+    assert "standard output is closed" in refused(*capture, code=2, prefix=["sh", "-c", 'exec "$@" >&-', "sh"])
+
+
+def test_a_full_disk_behind_standard_error(link, tmp_path):
+    """What cannot be said is no reason to end."""
+    path = tmp_path / "out.pcap"
+    run("capture", "-i", link.far, "-w", path, "--seconds", "0.3", prefix=["sh", "-c", 'exec "$@" 2>/dev/full', "sh"])
+    assert path.stat().st_size == 24
 
 
 def test_nanoseconds_and_lengths(link, tmp_path):
