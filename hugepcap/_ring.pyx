@@ -409,6 +409,10 @@ cdef int make_ring(Ring ring, settings, int retire_ms) except -1:
                     retire_ms)
     with nogil:    # from here on the kernel may wait: for memory, for other CPUs
         rc = hp_ring_open(&ring.ring, ring.fd, &want, &err)
+    if rc < 0 and want.strict:
+        raise from_errno(err.code, (<bytes>err.op).decode(),
+                         f"{(<bytes>err.detail).decode('utf-8', 'replace')} (for a ring on {ring.device} of policy "
+                         f"{settings.policy}, strict: without strict it would be another)")
     check(rc, &err)
     if ring.ring.geo.block_nr < want.geo.block_nr:
         warnings.warn(f"hugepcap: memory for {want.geo.block_nr} blocks of {want.geo.block_bytes} bytes was not to "

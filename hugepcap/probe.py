@@ -48,6 +48,7 @@ class Trial(NamedTuple):
     user_page_bytes: Optional[int] = None
     kernel_page_bytes: Optional[int] = None
     unknown: bool = False    # the kernel does not know the policy at all
+    forbidden: bool = False    # to try it takes a right that this process does not have
 
     @property
     def works(self) -> bool:
@@ -94,7 +95,8 @@ def try_policy(policy: str, ring_bytes: int = TRIAL_BYTES) -> Trial:
                 return Trial(policy, "libpcap captures here, not a ring")
             return Trial(policy, "", ring.user_page_bytes, ring.kernel_page_bytes)
     except PcapError as error:
-        return Trial(policy, str(error), unknown="CONFIG_PACKET_HUGE" in str(error))
+        return Trial(policy, str(error), unknown="CONFIG_PACKET_HUGE" in str(error),
+                     forbidden=isinstance(error, PermissionError))
 
 
 def policies() -> list[Trial]:

@@ -304,6 +304,12 @@ static void wait_for_more(struct hp_sender *sender, int64_t until_ns)
 		wait_for_room(sender);
 }
 
+static const char *way_out(int rc)
+{
+	return rc == -EMSGSIZE ? ", whose MTU is too small for some (ip link set mtu)" :
+	       rc == -ENETDOWN ? ", which is not up (ip link set up)" : "";
+}
+
 int hp_sender_run(struct hp_sender *sender, uint32_t slice_ms, struct hp_err *err)
 {
 	int64_t until_ns = now_ns() + slice_ms * NS_PER_MS;
@@ -322,8 +328,8 @@ int hp_sender_run(struct hp_sender *sender, uint32_t slice_ms, struct hp_err *er
 			       "up (ip link set PEER up), or put its cable in",
 			       sender->device, (unsigned long long)sender->sent);
 	if (rc < 0)
-		return hp_fail(err, -rc, "generate", "on %s, after %llu packets, %u bytes each at most",
-			       sender->device, (unsigned long long)sender->sent, sender->slot_bytes);
+		return hp_fail(err, -rc, "generate", "on %s%s, after %llu packets, %u bytes each at most",
+			       sender->device, way_out(rc), (unsigned long long)sender->sent, sender->slot_bytes);
 	return sender->left == 0 && !unsent(sender);
 }
 

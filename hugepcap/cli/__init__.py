@@ -25,7 +25,18 @@ COMMANDS = {
 
 
 class Commands(click.Group):
-    """A group that imports a command's module when it is needed."""
+    """A group that imports a command's module when it is needed. What --help and --version cannot write is a line, too."""
+
+    def main(self, *args, **kwargs):
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:    # a command's own is a Failure before it comes here
+            if "--debug" in sys.argv:
+                raise
+            from .common import ERROR, note
+            note(f"standard output: {error.strerror}")
+            sys.stdout = open(os.devnull, "w")    # the interpreter's end would try it again
+            sys.exit(ERROR)
 
     def list_commands(self, ctx):
         return list(COMMANDS)

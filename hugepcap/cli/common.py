@@ -103,7 +103,7 @@ def wants_debug(ctx):
 def command(name=None, **kwargs):
     """click.command, with an example that --help shows as it stands and what every command of ours has."""
     example = kwargs.pop("example")
-    codes = kwargs.pop("codes", "0 done, 1 an error, 2 wrong usage")
+    codes = kwargs.pop("codes", "0 done, 1 an error, 2 wrong usage, 130 interrupted")
     epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in example.strip().splitlines()) + \
         f"\n\n\b\nExit status: {codes}"
     return click.command(name, cls=Command, epilog=epilog, **kwargs)

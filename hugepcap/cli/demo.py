@@ -26,7 +26,7 @@ hugepcap demo -c 1000000 -w /tmp/demo.pcap
 QUIET_S = 1.0
 
 
-@common.command(example=EXAMPLE, codes="0 every packet was captured, 1 an error or a loss, 2 wrong usage")
+@common.command(example=EXAMPLE, codes="0 every packet was captured, 1 an error or a loss, 2 wrong usage, 130 interrupted")
 @click.option("-c", "--count", default=200_000, show_default=True, type=click.IntRange(1, 100_000_000),
               help="Packets to send.")
 @click.option("-w", "--write", type=click.Path(dir_okay=False, path_type=Path),

@@ -60,8 +60,9 @@ def check_pool(pool):
 
 def wanted_settings(device, pool):
     """(scope, setting) of all there is to set."""
-    if pool is None and not probe.try_policy("thp").unknown:
-        pool = common.DEFAULT_RING_BYTES
+    if pool is None:
+        trial = probe.try_policy("thp")
+        pool = 0 if trial.unknown or trial.forbidden else common.DEFAULT_RING_BYTES
     shared = knobs.governors() + knobs.thp() + (knobs.pools(pool) if pool else [])
     return [(scope_of(device), knob) for knob in knobs.of_device(device)] + [(HOST, knob) for knob in shared]
 

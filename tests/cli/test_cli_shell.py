@@ -36,6 +36,12 @@ def test_all_commands_are_listed():
     assert re.match(r"hugepcap, version \d", run("--version").stdout)
 
 
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["capture", "--help"], ["devices"]])
+def test_a_full_disk_behind_standard_output(words):
+    lines = refused(*words, prefix=["sh", "-c", 'exec "$@" >/dev/full', "sh"]).splitlines()
+    assert len(lines) == 1 and lines[0].startswith("hugepcap: ") and "No space left on device" in lines[0]
+
+
 def complete(words, current):
     """The words that bash would be offered."""
     return [line.split(",")[1] for line in offered(words, current).splitlines()]

@@ -114,8 +114,9 @@ TABLE: dict[str, list[Difference]] = {
                    "`tstamp_type`, `tstamp_precision`, `held`",
                    "most programs need no `create()` for one setting"),
         Difference("error classes", "errors are PcapError and nothing else",
-                   "also the builtin of their errno (PermissionError, FileNotFoundError, OSError), with "
-                   "`errno`, `operation`, `detail`", "both ways of catching them work"),
+                   "also a builtin for a right, file, device or memory that is missing (PermissionError, "
+                   "FileNotFoundError, OSError, MemoryError), with `errno`, `operation`, `detail`",
+                   "both ways of catching them work"),
         Difference("types", "`Reader`, `Pkthdr` and `Dumper` are not exported; there is no iteration",
                    "they are, and `for hdr, data in reader` works; `Pkthdr` can be made by hand",
                    "for type annotations and for writing packets of one's own"),

@@ -89,5 +89,5 @@ def test_a_policy_that_is_not_there(link, policy):
     assert len(said) == 1 and f"not {policy}" in said[0] and "CONFIG_PACKET_HUGE" in said[0]
     assert reader.ring.policy == "stock" and reader.ring.kernel_page_bytes is None
     reader.close()
-    with pytest.raises(hugepcap.PcapError, match="CONFIG_PACKET_HUGE"):
+    with pytest.raises(hugepcap.PcapError, match=f"CONFIG_PACKET_HUGE .for a ring on far of policy {policy}, strict"):
         hugepcap.open_live(link.far, 65535, 1, 20, policy=policy, strict=True)
