@@ -75,7 +75,7 @@ TABLE: dict[str, list[Difference]] = {
                    "what came before the fault is good"),
         Difference("loop_to_buffer on a truncated file",
                    "returns as if the file had ended there",
-                   "PcapError, as from every other reading method",
+                   "returns what came before; the next call raises PcapError, as every other reading method does",
                    "libpcap's result is overlooked"),
         Difference("dispatch to the end of a file",
                    "returns 0 whenever the end of the file is met, however many packets were delivered",

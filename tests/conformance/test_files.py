@@ -287,8 +287,8 @@ def test_batch_on_a_truncated_file(lib, truncated):
 
 def test_loop_to_buffer_on_a_truncated_file(lib, truncated):
     reader = lib.open_offline(truncated)
-    written = outcome(lib, lambda: reader.loop_to_buffer(-1, bytearray(1000))[0])
-    assert written == differ(lib, "loop_to_buffer on a truncated file", GOOD, "PcapError")
+    written = [outcome(lib, lambda: reader.loop_to_buffer(-1, bytearray(1000))[0]) for _ in range(2)]
+    assert written == differ(lib, "loop_to_buffer on a truncated file", [GOOD, 0], [GOOD, "PcapError"])
 
 
 def test_absurd_length(lib, tmp_path):

@@ -54,5 +54,6 @@ def test_an_install_knows_its_shim(wheel, tmp_path):
     where = dict(os.environ, PYTHONPATH=str(tmp_path))
     printed = run(tmp_path / "bin" / "hugepcap", "preload", "--path", env=where, cwd=tmp_path).stdout.strip()
     assert printed == str(tmp_path / "hugepcap" / "preload.so")
-    shown = run(tmp_path / "bin" / "hugepcap", "preload", "--ring", "many", "--", "/bin/true", env=where, cwd=tmp_path)
+    shown = run(tmp_path / "bin" / "hugepcap", "preload", "--", "/bin/true", cwd=tmp_path,
+                env=where | {"HUGEPCAP_RING": "many"})
     assert "HUGEPCAP_RING=many is ignored" in shown.stderr
