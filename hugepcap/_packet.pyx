@@ -4,8 +4,8 @@
 cimport cython
 from libc.stdint cimport int64_t, uint32_t
 
-# Seconds whose nanoseconds fit into 64 bits; a pcapng file can have others.
-cdef int64_t TS_SECONDS = 9000000000
+# A pcapng file can have others.
+TS_SECONDS = 9000000000
 
 
 @cython.freelist(256)

@@ -28,4 +28,4 @@ cdef class Ring:
     cdef int link_state(self)
 
 
-cdef int check(int rc, hp_err *err) except -1
+cdef int check(int rc, hp_err *err, str more=*) except -1

@@ -54,10 +54,10 @@ LINK_DLT = {HP_LINK_ETHER: DLT_EN10MB, HP_LINK_RAW: DLT_RAW, HP_LINK_SLL: DLT_LI
             HP_LINK_SLL2: DLT_LINUX_SLL2}
 
 
-cdef int check(int rc, hp_err *err) except -1:
-    """Raises what the C core reported; passes its result on where it did not fail."""
+cdef int check(int rc, hp_err *err, str more="") except -1:
+    """Raises what the C core reported, with what its caller knows; passes its result on where it did not fail."""
     if rc < 0:
-        raise from_errno(err.code, (<bytes>err.op).decode(), (<bytes>err.detail).decode("utf-8", "replace"))
+        raise from_errno(err.code, (<bytes>err.op).decode(), (<bytes>err.detail).decode("utf-8", "replace") + more)
     return rc
 
 
@@ -409,11 +409,8 @@ cdef int make_ring(Ring ring, settings, int retire_ms) except -1:
                     retire_ms)
     with nogil:    # from here on the kernel may wait: for memory, for other CPUs
         rc = hp_ring_open(&ring.ring, ring.fd, &want, &err)
-    if rc < 0 and want.strict:
-        raise from_errno(err.code, (<bytes>err.op).decode(),
-                         f"{(<bytes>err.detail).decode('utf-8', 'replace')} (for a ring on {ring.device} of policy "
-                         f"{settings.policy}, strict: without strict it would be another)")
-    check(rc, &err)
+    check(rc, &err, f" (for a ring on {ring.device} of policy {settings.policy}, strict: without strict it would be another)"
+          if want.strict else "")
     if ring.ring.geo.block_nr < want.geo.block_nr:
         warnings.warn(f"hugepcap: memory for {want.geo.block_nr} blocks of {want.geo.block_bytes} bytes was not to "
                       f"be had; the ring on {ring.device} has {ring.ring.geo.block_nr}", RuntimeWarning)

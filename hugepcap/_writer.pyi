@@ -9,7 +9,6 @@ from ._batch import Batch
 from ._packet import Pkthdr
 
 LINKTYPES: dict[int, int]
-DLT_OF: dict[int, int]
 MICRO_MAGIC: int
 NANO_MAGIC: int
 SECTION_MAGIC: int

@@ -17,17 +17,13 @@ from libc.string cimport memset
 
 from ._batch cimport Batch
 from ._hp cimport hp_columns
-from ._packet cimport Pkthdr
+from ._packet cimport TS_SECONDS, Pkthdr
 
 from ._pcap import open_savefile
 from .errors import PcapCorruptError, PcapError, from_errno
 
 # Where DLT_* on Linux and LINKTYPE_* in files differ. Source: pcap-linktype(7).
 LINKTYPES = {11: 100, 12: 101, 15: 102, 16: 103, 19: 106}
-DLT_OF = {linktype: dlt for dlt, linktype in LINKTYPES.items()}
-
-# Seconds whose nanoseconds fit into 64 bits.
-cdef int64_t TS_SECONDS = 9000000000
 
 MICRO_MAGIC = 0xA1B2C3D4
 NANO_MAGIC = 0xA1B23C4D
@@ -115,13 +111,13 @@ cdef class Writer:
 
     cdef bytes pcap_header(self):
         return struct.pack("=IHHiIII", NANO_MAGIC if self.save.nanoseconds else MICRO_MAGIC, 2, 4, 0, 0,
-                           self.save.snaplen, LINKTYPES.get(self.linktype, self.linktype))
+                           self.save.snaplen, linktype_of(self.linktype))
 
     cdef bytes section(self):
         """A section header of unknown length, and the description of its one interface."""
         resolution = struct.pack("=HHB3xHH", 9, 1, 9 if self.save.nanoseconds else 6, 0, 0)
         return pcapng_block(SECTION_MAGIC, struct.pack("=IHHq", ORDER_MAGIC, 1, 0, -1)) + \
-            pcapng_block(1, struct.pack("=HHI", LINKTYPES.get(self.linktype, self.linktype), 0, self.save.snaplen)
+            pcapng_block(1, struct.pack("=HHI", linktype_of(self.linktype), 0, self.save.snaplen)
                          + resolution)
 
     cdef int check_kind(self, found, header) except -1:
@@ -140,11 +136,10 @@ cdef class Writer:
     cdef int check_interface(self, path) except -1:
         """Raises where the file's interfaces are others: libpcap, and so open_offline(), reads only one kind."""
         there = open_savefile(path)
-        found = there.datalink(), there.snapshot()
-        wanted = DLT_OF.get(self.linktype, self.linktype), self.save.snaplen
-        if found != wanted:
-            raise PcapError(f"append {self.name}: its packets are of link type {found[0]} and cut at {found[1]} bytes, "
-                            f"these of {wanted[0]} and {wanted[1]}: no program of libpcap reads a file of both",
+        linktype, snaplen = there.datalink(), there.snapshot()
+        if (linktype_of(linktype), snaplen) != (linktype_of(self.linktype), self.save.snaplen):
+            raise PcapError(f"append {self.name}: its packets are of link type {linktype} and cut at {snaplen} bytes, "
+                            f"these of {self.linktype} and {self.save.snaplen}: no program of libpcap reads a file of both",
                             operation="append", detail=self.name)
         return 0
 
@@ -326,6 +321,11 @@ cdef class Writer:
 
     def __exit__(self, exc_type, exc_value, traceback, /):
         self.close()
+
+
+cdef object linktype_of(int dlt):
+    """LINKTYPE_*, which files have, of a DLT_*."""
+    return LINKTYPES.get(dlt, dlt)
 
 
 cdef int open_for_writing(path, str name, bint append) except -1:

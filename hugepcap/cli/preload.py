@@ -50,10 +50,10 @@ def preload(policy, ring, hugetlbfs, strict, verbose, path, command):
     program = find_program(command[0])
     for obstacle in obstacles(program, library):
         common.note(f"warning: {obstacle}")
-    settings = {"POLICY": policy, "RING": str(ring) if ring else None, "HUGETLBFS": hugetlbfs, "STRICT": "1" if strict else None,
-                "VERBOSE": str(min(verbose, 3)) if verbose else None}
+    settings = {"POLICY": policy, "RING": ring, "HUGETLBFS": hugetlbfs, "STRICT": 1 if strict else None,
+                "VERBOSE": min(verbose, 3) if verbose else None}
     environment = dict(os.environ, LD_PRELOAD=preload_list(library))
-    environment.update((f"HUGEPCAP_{name}", value) for name, value in settings.items() if value is not None)
+    environment.update((f"HUGEPCAP_{name}", str(value)) for name, value in settings.items() if value is not None)
     for number in IGNORED_BY_PYTHON:    # execve() would hand that on
         signal.signal(number, signal.SIG_DFL)
     try:
@@ -67,7 +67,7 @@ def find_library():
         if candidate.exists():
             return str(candidate)
     raise common.Failure(f"there is no preload.so (looked for {' and '.join(map(str, LIBRARY_NAMES))}): "
-                               "make -C preload builds it, where glibc is 2.34 or newer")
+                         "make -C preload builds it, where glibc is 2.34 or newer")
 
 
 def preload_list(library):

@@ -127,7 +127,8 @@ def test_pktgen_of_others_is_left_alone(link):
     ([], 2, "Missing option '-i'"),
     (["-i", "near", "--size", "5"], 2, "such packets have from 54"),
     (["-i", "near", "--size", "big"], 2, "'big' is none of SIZE and SMALLEST-LARGEST"),
-    (["-i", "near", "--size", "9000"], 1, "whose MTU is too small for some (ip link set mtu)"),
+    (["-i", "near", "--size", "9000"], 1, "whose MTU is too small for some (ip link set mtu), after 0 packets, "
+     "9000 bytes each at most: Message too long"),
     (["-i", "near", "--pps", "1", "--mbps", "1"], 2, "--pps and --mbps exclude each other"),
     (["-i", "near", "--over", "pktgen", "--seed", "1"], 2, "--over pktgen has no --seed"),
     (["-i", "near", "-c", "-1"], 2, "is not in the range"),
